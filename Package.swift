@@ -1,0 +1,102 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The house of ARCHITECTURE.md: each target is one module, arrows go down only. A test reads every
+// import line against this graph, so a new arrow is drawn here first.
+
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .treatAllWarnings(as: .error),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ module: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .testTarget(
+    name: "\(module)Tests", dependencies: [.byName(name: module)] + dependencies,
+    exclude: [], swiftSettings: settings)
+}
+
+let package = Package(
+  name: "messaging-hub",
+  products: [
+    .executable(name: "messaging-hub", targets: ["messaging-hub"]),
+    .executable(name: "hub-bench", targets: ["hub-bench"]),
+  ],
+  targets: [
+    // The C doors.
+    .target(name: "CLinux"),
+    .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+    // Ground.
+    module("Bytes"),
+    module("JSON", ["Bytes"]),
+    module("Telemetry", ["Bytes"]),
+    module("Security", ["COpenSSL", "Bytes", "JSON"]),
+
+    // Wire: pure.
+    module("HTTPWire", ["Bytes"]),
+    module("WebSocketWire", ["Bytes", "CZlib"]),
+    module("SocketIOWire", ["Bytes"]),
+
+    // Machinery: I/O.
+    module("EventLoop", ["CLinux", "COpenSSL", "Bytes"]),
+    module("Postgres", ["CLinux", "CPostgres", "EventLoop", "Bytes", "Telemetry"]),
+    module("HTTPServer", ["HTTPWire", "WebSocketWire", "EventLoop", "Bytes", "Telemetry", "COpenSSL"]),
+    module("SocketIOServer", ["SocketIOWire", "HTTPServer", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes", "JSON", "Telemetry"]),
+
+    // Domain: pure.
+    module("Messaging", ["Bytes", "JSON"]),
+    module("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"]),
+
+    // Product.
+    .target(
+      name: "Hub",
+      dependencies: [
+        "Platforms", "Messaging", "SocketIOServer", "HTTPServer", "HTTPWire", "WebSocketWire",
+        "Postgres", "EventLoop", "Security", "Telemetry", "Bytes", "JSON",
+      ],
+      swiftSettings: settings,
+      plugins: ["EmbedFiles"]),
+    program(
+      "messaging-hub",
+      ["Hub", "Platforms", "Messaging", "HTTPServer", "Postgres", "EventLoop", "Security", "Telemetry", "Bytes", "JSON", "CLinux"]),
+    program(
+      "hub-bench",
+      ["Hub", "HTTPWire", "WebSocketWire", "SocketIOWire", "Postgres", "EventLoop", "Security", "Telemetry", "Bytes", "JSON"]),
+
+    // The build tool that carries Migrations/ and Webhooks/ into the binary.
+    .executableTarget(name: "embed-files", swiftSettings: settings),
+    .plugin(
+      name: "EmbedFiles", capability: .buildTool(), dependencies: ["embed-files"],
+      path: "Sources/EmbedFiles"),
+
+    tests("Bytes"),
+    tests("JSON"),
+    tests("Telemetry"),
+    tests("Security", ["Bytes"]),
+    tests("HTTPWire", ["Bytes"]),
+    tests("WebSocketWire", ["Bytes"]),
+    tests("SocketIOWire", ["Bytes"]),
+    tests("EventLoop", ["Bytes"]),
+    tests("Postgres", ["EventLoop", "Bytes"]),
+    tests("HTTPServer", ["HTTPWire", "EventLoop", "Bytes"]),
+    tests("SocketIOServer", ["HTTPServer", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
+    tests("Messaging", ["JSON"]),
+    tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"]),
+    tests("Hub", ["Platforms", "Messaging", "Postgres", "EventLoop", "Security", "Bytes", "JSON"]),
+    .testTarget(name: "ProjectTests", swiftSettings: settings),
+  ]
+)
