@@ -1,5 +1,4 @@
-package import Bytes
-package import FoundationEssentials
+import FoundationEssentials
 
 /// A JSON document of a shape not known before, read and written by Foundation's coders.
 ///
