@@ -55,7 +55,9 @@ let package = Package(
     module("EventLoop", ["CLinux", "COpenSSL", "Bytes"]),
     module("Postgres", ["CLinux", "CPostgres", "EventLoop", "Bytes", "Telemetry"]),
     module("HTTPServer", ["HTTPWire", "WebSocketWire", "EventLoop", "Bytes", "Telemetry", "COpenSSL"]),
-    module("SocketIOServer", ["SocketIOWire", "HTTPServer", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes", "JSON", "Telemetry"]),
+    module(
+      "SocketIOServer",
+      ["SocketIOWire", "HTTPServer", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes", "JSON", "Telemetry"]),
 
     // Domain: pure.
     module("Messaging", ["Bytes", "JSON"]),
@@ -72,10 +74,16 @@ let package = Package(
       plugins: ["EmbedFiles"]),
     program(
       "messaging-hub",
-      ["Hub", "Platforms", "Messaging", "HTTPServer", "Postgres", "EventLoop", "Security", "Telemetry", "Bytes", "JSON", "CLinux"]),
+      [
+        "Hub", "Platforms", "Messaging", "HTTPServer", "Postgres", "EventLoop", "Security", "Telemetry",
+        "Bytes", "JSON", "CLinux",
+      ]),
     program(
       "hub-bench",
-      ["Hub", "HTTPWire", "WebSocketWire", "SocketIOWire", "Postgres", "EventLoop", "Security", "Telemetry", "Bytes", "JSON"]),
+      [
+        "Hub", "HTTPWire", "WebSocketWire", "SocketIOWire", "Postgres", "EventLoop", "Security", "Telemetry",
+        "Bytes", "JSON",
+      ]),
 
     // The build tool that carries Migrations/ and Webhooks/ into the binary.
     .executableTarget(name: "embed-files", swiftSettings: settings),
@@ -93,7 +101,9 @@ let package = Package(
     tests("EventLoop", ["Bytes"]),
     tests("Postgres", ["EventLoop", "Bytes"]),
     tests("HTTPServer", ["HTTPWire", "EventLoop", "Bytes"]),
-    tests("SocketIOServer", ["HTTPServer", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
+    tests(
+      "SocketIOServer",
+      ["HTTPServer", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
     tests("Messaging", ["JSON"]),
     tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"]),
     tests("Hub", ["Platforms", "Messaging", "Postgres", "EventLoop", "Security", "Bytes", "JSON"]),

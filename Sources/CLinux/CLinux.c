@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,6 +16,10 @@ static __thread void *current_loop;
 
 void *hub_current_loop(void) { return current_loop; }
 void hub_set_current_loop(void *loop) { current_loop = loop; }
+
+int hub_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+void hub_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
 int hub_epoll_ctl(int epoll, int operation, int fd, uint32_t events, uint64_t token) {
   struct epoll_event event = {.events = events, .data = {.u64 = token}};

@@ -10,6 +10,10 @@
 void *hub_current_loop(void);
 void hub_set_current_loop(void *loop);
 
+/// A non-blocking eventfd, closed on exec.
+int hub_eventfd(void);
+void hub_name_thread(const char *name);
+
 /// epoll with a 64-bit token instead of the union.
 int hub_epoll_ctl(int epoll, int operation, int fd, uint32_t events, uint64_t token);
 

@@ -1,0 +1,503 @@
+package import Bytes
+import CLinux
+import Glibc
+
+/// A stream socket on a loop, plain or under TLS.
+///
+/// Reading suspends without holding a buffer. Writing only queues; what a turn queued leaves in one
+/// system call at the end of the turn. The queue is bounded in bytes: a peer that does not read is
+/// cut off and never costs memory.
+///
+/// Edge-triggered: the socket keeps what epoll told it (`canRead`, `canWrite`) and asks the kernel
+/// again only after a change. One reader and one drainer at a time. Every call is on the loop.
+package final class Socket: Selectable, @unchecked Sendable {
+  // Safe because: confined to its loop; `read`, `write` and the others assert it.
+
+  /// Reads in a row without a suspension after which other connections get their turn.
+  private static let readsPerTurnMax = 16
+  private static let writeBytesPerTurnMax = 262_144
+
+  package let loop: EventLoop
+  package let peer: SocketAddress
+
+  /// The most bytes that may wait for the kernel; a write beyond closes the socket.
+  package var queueBytesMax = 4 << 20
+  /// Called once, on the loop, when the socket closes for whatever reason.
+  package var onClose: (() -> Void)?
+
+  private let descriptor: Int32
+  private var failure: SocketError?
+  private var canRead = false
+  private var canWrite = false
+  private var sawHangUp = false
+  private var isDirty = false
+  private var isFinishing = false
+  private var wantsShutdown = false
+
+  private var outbound: [[UInt8]] = []
+  private var outboundHead = 0
+  private var outboundOffset = 0
+  /// Bytes queued that the kernel has not taken, under TLS as plain text.
+  package private(set) var queuedBytes = 0
+
+  private var reader: UnsafeContinuation<Void, Never>?
+  private var readDeadline: LoopInstant?
+  private var drainer: UnsafeContinuation<Void, Never>?
+  private var drainMark = 0
+  private var drainDeadline: LoopInstant?
+  private var timer: TimerToken?
+  private var timerDue: LoopInstant?
+  private var readTurn: UInt64 = 0
+  private var readsInTurn = 0
+
+  private var tls: TLSSession?
+  /// Records that the kernel has not taken yet.
+  private var records = ByteBuffer()
+
+  init(loop: EventLoop, descriptor: Int32, peer: SocketAddress) throws(SocketError) {
+    self.loop = loop
+    self.descriptor = descriptor
+    self.peer = peer
+    var on: Int32 = 1
+    if peer.family != AF_UNIX {
+      setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+      setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, socklen_t(MemoryLayout<Int32>.size))
+    }
+    try loop.add(descriptor, self, [.readable, .writable], .edge)
+  }
+
+  package var isClosed: Bool { failure != nil }
+  package var isSecure: Bool { tls != nil }
+
+  // MARK: Connecting
+
+  /// Connects without blocking.
+  /// - Throws: `.system` with the peer's refusal, `.timedOut` at the deadline.
+  package static func connect(
+    to address: SocketAddress, on loop: EventLoop, deadline: LoopInstant? = nil
+  ) async throws(SocketError) -> Socket {
+    loop.assertInLoop()
+    let descriptor = hub_tcp_socket(address.family)
+    guard descriptor >= 0 else { throw .system(errno: errno, operation: "socket") }
+    let result: Int32
+    do throws(SocketError) {
+      result = try address.withSystemAddress { Glibc.connect(descriptor, $0, $1) == 0 ? 0 : errno }
+    } catch {
+      Glibc.close(descriptor)
+      throw error
+    }
+    guard result == 0 || result == EINPROGRESS else {
+      Glibc.close(descriptor)
+      throw .system(errno: result, operation: "connect \(address)")
+    }
+    let socket: Socket
+    do throws(SocketError) {
+      socket = try Socket(loop: loop, descriptor: descriptor, peer: address)
+    } catch {
+      Glibc.close(descriptor)
+      throw error
+    }
+    do throws(SocketError) {
+      try await socket.waitUntilWritable(deadline)
+      let error = hub_socket_error(descriptor)
+      if error != 0 { throw .system(errno: error, operation: "connect \(address)") }
+    } catch {
+      socket.close()
+      throw error
+    }
+    return socket
+  }
+
+  private func waitUntilWritable(_ deadline: LoopInstant?) async throws(SocketError) {
+    while !canWrite {
+      if let deadline, loop.now >= deadline { throw .timedOut }
+      drainMark = -1
+      await suspendDrainer(deadline)
+      if let failure { throw failure }
+    }
+  }
+
+  // MARK: Reading
+
+  /// Appends what the peer sent to `buffer`.
+  ///
+  /// Suspends until there is something; while suspended the connection holds no memory for it.
+  /// - Returns: the number of bytes, 0 when the peer has closed its side.
+  /// - Throws: `.timedOut` at the deadline (the socket stays open), otherwise why it closed.
+  package func read(
+    into buffer: inout ByteBuffer, deadline: LoopInstant? = nil
+  ) async throws(SocketError) -> Int {
+    loop.assertInLoop()
+    while true {
+      if let failure { throw failure }
+      if let count = try readNow(into: &buffer) {
+        if takesTooManyTurns() { await yieldTurn() }
+        return count
+      }
+      if let deadline, loop.now >= deadline { throw .timedOut }
+      await suspendReader(deadline)
+    }
+  }
+
+  /// nil: nothing there yet.
+  private func readNow(into buffer: inout ByteBuffer) throws(SocketError) -> Int? {
+    guard let tls else { return try receive(into: &buffer) }
+    let plain = try step { () throws(SocketError) in try tls.read(into: &buffer, loop.scratch) }
+    if plain > 0 { return plain }
+    var raw = ByteBuffer()
+    guard let count = try receive(into: &raw) else { return nil }
+    if count == 0 { return 0 }
+    tls.feed(raw)
+    let decrypted = try step { () throws(SocketError) in try tls.read(into: &buffer, loop.scratch) }
+    if tls.hasOutput { scheduleFlush() }
+    if decrypted > 0 { return decrypted }
+    return tls.peerClosed ? 0 : try readNow(into: &buffer)
+  }
+
+  private func step<R>(_ body: () throws(SocketError) -> R) throws(SocketError) -> R {
+    do throws(SocketError) {
+      return try body()
+    } catch {
+      fail(error)
+      throw error
+    }
+  }
+
+  /// One recv. nil: the kernel has nothing.
+  private func receive(into buffer: inout ByteBuffer) throws(SocketError) -> Int? {
+    guard canRead else { return nil }
+    while true {
+      let count = recv(descriptor, loop.scratch.baseAddress, EventLoop.scratchBytes, 0)
+      if count > 0 {
+        // A short read drained the socket; a hang-up that is already known keeps it readable.
+        if count < EventLoop.scratchBytes && !sawHangUp { canRead = false }
+        buffer.append(contentsOf: UnsafeRawBufferPointer(rebasing: loop.scratch[..<count]))
+        return count
+      }
+      if count == 0 { return 0 }
+      if errno == EINTR { continue }
+      if errno == EAGAIN {
+        canRead = false
+        return nil
+      }
+      let error = SocketError.system(errno: errno, operation: "recv")
+      fail(error)
+      throw error
+    }
+  }
+
+  private func takesTooManyTurns() -> Bool {
+    if readTurn != loop.statistics.turns {
+      readTurn = loop.statistics.turns
+      readsInTurn = 0
+    }
+    readsInTurn += 1
+    return readsInTurn > Self.readsPerTurnMax
+  }
+
+  private func yieldTurn() async {
+    await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+      loop.schedule(at: loop.now) { continuation.resume() }
+    }
+  }
+
+  private func suspendReader(_ deadline: LoopInstant?) async {
+    readDeadline = deadline
+    armTimer(deadline)
+    await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+      precondition(reader == nil, "two reads at once on one socket")
+      reader = continuation
+    }
+    readDeadline = nil
+  }
+
+  // MARK: Writing
+
+  /// Queues bytes for the peer. They leave at the end of the loop's turn. Never blocks; after the
+  /// socket closed or finished it does nothing. Beyond `queueBytesMax` the socket closes with
+  /// `.overflow`.
+  package func write(_ bytes: [UInt8]) {
+    loop.assertInLoop()
+    guard failure == nil, !isFinishing, !bytes.isEmpty else { return }
+    guard queuedBytes + bytes.count <= queueBytesMax else {
+      return fail(.overflow(limitBytes: queueBytesMax))
+    }
+    outbound.append(bytes)
+    queuedBytes += bytes.count
+    scheduleFlush()
+  }
+
+  /// Suspends until at most `bytes` are queued: back-pressure for whoever produces them.
+  package func drain(below bytes: Int, deadline: LoopInstant? = nil) async throws(SocketError) {
+    loop.assertInLoop()
+    while true {
+      if let failure { throw failure }
+      if queuedBytes <= bytes { return }
+      if let deadline, loop.now >= deadline { throw .timedOut }
+      drainMark = bytes
+      await suspendDrainer(deadline)
+    }
+  }
+
+  private func suspendDrainer(_ deadline: LoopInstant?) async {
+    drainDeadline = deadline
+    armTimer(deadline)
+    await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+      precondition(drainer == nil, "two drains at once on one socket")
+      drainer = continuation
+    }
+    drainDeadline = nil
+  }
+
+  private func scheduleFlush() {
+    guard !isDirty else { return }
+    isDirty = true
+    loop.markDirty(self)
+  }
+
+  /// Writes what is queued, as far as the kernel takes it. The loop calls it once a turn.
+  func flush() {
+    isDirty = false
+    guard failure == nil else { return }
+    var budget = Self.writeBytesPerTurnMax
+    while canWrite && budget > 0 {
+      let sent = tls == nil ? sendPlain() : sendRecords()
+      guard sent > 0 else { break }
+      budget -= sent
+    }
+    guard failure == nil else { return }
+    if canWrite && budget <= 0 && hasOutput { scheduleFlush() }
+    if queuedBytes <= drainMark || (drainMark < 0 && canWrite) { resumeDrainer() }
+    finishIfFlushed()
+  }
+
+  private var hasOutput: Bool {
+    queuedBytes > 0 || !records.isEmpty || (tls?.hasOutput ?? false)
+  }
+
+  /// One send of as much as fits the scratch memory. - Returns: bytes taken, 0 when there is no more.
+  private func sendPlain() -> Int {
+    guard queuedBytes > 0 else { return 0 }
+    let gathered = gather()
+    let count = transmit(UnsafeRawBufferPointer(rebasing: loop.scratch[..<gathered]))
+    advance(count)
+    return count
+  }
+
+  private func sendRecords() -> Int {
+    guard let tls else { return 0 }
+    if records.isEmpty {
+      if queuedBytes > 0 && tls.isEstablished {
+        let gathered = min(gather(), 16_384)
+        do throws(SocketError) {
+          try tls.write(UnsafeRawBufferPointer(rebasing: loop.scratch[..<gathered]))
+        } catch {
+          fail(error)
+          return 0
+        }
+        advance(gathered)
+      }
+      tls.takeOutput(into: &records, loop.scratch)
+    }
+    guard !records.isEmpty else { return 0 }
+    let count = records.withUnsafeReadable { transmit($0) }
+    records.consume(count)
+    return count
+  }
+
+  /// Copies the front of the queue into the scratch memory.
+  private func gather() -> Int {
+    var filled = 0
+    var index = outboundHead
+    var offset = outboundOffset
+    while index < outbound.count && filled < EventLoop.scratchBytes {
+      let count = min(outbound[index].count - offset, EventLoop.scratchBytes - filled)
+      outbound[index].withUnsafeBytes { bytes in
+        UnsafeMutableRawBufferPointer(rebasing: loop.scratch[filled..<filled + count])
+          .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]))
+      }
+      filled += count
+      index += 1
+      offset = 0
+    }
+    return filled
+  }
+
+  private func advance(_ count: Int) {
+    queuedBytes -= count
+    var left = count
+    while left > 0 {
+      let available = outbound[outboundHead].count - outboundOffset
+      if left < available {
+        outboundOffset += left
+        return
+      }
+      left -= available
+      outbound[outboundHead] = []
+      outboundHead += 1
+      outboundOffset = 0
+    }
+    if outboundHead == outbound.count {
+      outbound = []
+      outboundHead = 0
+    } else if outboundHead >= 64 {
+      outbound.removeFirst(outboundHead)
+      outboundHead = 0
+    }
+  }
+
+  private func transmit(_ bytes: UnsafeRawBufferPointer) -> Int {
+    while true {
+      let count = send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+      if count >= 0 {
+        if count < bytes.count { canWrite = false }
+        return count
+      }
+      if errno == EINTR { continue }
+      canWrite = false
+      if errno != EAGAIN { fail(.system(errno: errno, operation: "send")) }
+      return 0
+    }
+  }
+
+  // MARK: TLS
+
+  /// Runs the TLS handshake. Call before the first read or write.
+  /// - Parameter serverName: for a client, the name that is sent and checked in the certificate.
+  package func startTLS(
+    _ context: TLSContext, serverName: String? = nil, deadline: LoopInstant? = nil
+  ) async throws(SocketError) {
+    loop.assertInLoop()
+    let session = try TLSSession(context, serverName: serverName)
+    tls = session
+    while true {
+      let isDone = try step { () throws(SocketError) in try session.handshake() }
+      if session.hasOutput { scheduleFlush() }
+      if isDone { return }
+      var raw = ByteBuffer()
+      while true {
+        if let failure { throw failure }
+        if let count = try receive(into: &raw) {
+          if count == 0 { throw .tls("the peer left during the handshake") }
+          session.feed(raw)
+          break
+        }
+        if let deadline, loop.now >= deadline { throw .timedOut }
+        await suspendReader(deadline)
+      }
+    }
+  }
+
+  // MARK: Closing
+
+  /// Closes at once; what is queued is lost. A suspended read or drain throws `.closed`.
+  package func close() {
+    loop.assertInLoop()
+    fail(.closed)
+  }
+
+  /// Takes no more writes, sends what is queued, then closes; at the deadline at once.
+  package func closeAfterFlush(deadline: LoopInstant) {
+    loop.assertInLoop()
+    guard failure == nil, !isFinishing else { return }
+    tls?.shutDown()
+    isFinishing = true
+    scheduleFlush()
+    loop.schedule(at: deadline) { [weak self] in self?.close() }
+  }
+
+  /// Sends what is queued, then tells the peer that nothing follows. Reading goes on.
+  package func shutdownAfterFlush() {
+    loop.assertInLoop()
+    guard failure == nil, !wantsShutdown else { return }
+    tls?.shutDown()
+    wantsShutdown = true
+    scheduleFlush()
+  }
+
+  private func finishIfFlushed() {
+    guard failure == nil, !hasOutput else { return }
+    if isFinishing {
+      fail(.closed)
+    } else if wantsShutdown {
+      wantsShutdown = false
+      isFinishingWrites()
+    }
+  }
+
+  private func isFinishingWrites() {
+    shutdown(descriptor, Int32(SHUT_WR))
+  }
+
+  private func fail(_ error: SocketError) {
+    guard failure == nil else { return }
+    failure = error
+    loop.remove(descriptor)
+    Glibc.close(descriptor)
+    outbound = []
+    outboundHead = 0
+    queuedBytes = 0
+    records = ByteBuffer()
+    tls = nil
+    if let timer { loop.cancel(timer) }
+    timer = nil
+    resumeReader()
+    resumeDrainer()
+    let call = onClose
+    onClose = nil
+    call?()
+  }
+
+  // MARK: Readiness and deadlines
+
+  func ready(_ readiness: Readiness) {
+    if readiness.contains(.hangUp) { sawHangUp = true }
+    if readiness.contains(.readable) {
+      canRead = true
+      resumeReader()
+    }
+    if readiness.contains(.writable) {
+      canWrite = true
+      if hasOutput || isFinishing || wantsShutdown {
+        scheduleFlush()
+      } else if drainMark < 0 {
+        resumeDrainer()
+      }
+    }
+  }
+
+  private func resumeReader() {
+    guard let waiting = reader else { return }
+    reader = nil
+    waiting.resume()
+  }
+
+  private func resumeDrainer() {
+    guard let waiting = drainer else { return }
+    drainer = nil
+    drainMark = 0
+    waiting.resume()
+  }
+
+  /// Keeps one timer for both deadlines. A deadline that only moves back costs nothing: the timer
+  /// fires at the old time, sees that nothing is due, and sleeps on.
+  private func armTimer(_ deadline: LoopInstant?) {
+    guard let deadline else { return }
+    if let timerDue, timer != nil, timerDue <= deadline { return }
+    if let timer { loop.cancel(timer) }
+    timerDue = deadline
+    timer = loop.schedule(at: deadline) { [weak self] in self?.deadlineReached() }
+  }
+
+  private func deadlineReached() {
+    timer = nil
+    timerDue = nil
+    let now = loop.now
+    if let due = readDeadline, reader != nil {
+      if due <= now { resumeReader() } else { armTimer(due) }
+    }
+    if let due = drainDeadline, drainer != nil {
+      if due <= now { resumeDrainer() } else { armTimer(due) }
+    }
+  }
+}
