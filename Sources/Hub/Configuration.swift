@@ -1,0 +1,66 @@
+package import EventLoop
+package import Security
+package import Telemetry
+
+/// Everything that is set from outside, as values. Only the program reads the environment; see
+/// `ConfigurationTable` there.
+package struct HubConfiguration: Sendable {
+  package struct Listen: Sendable {
+    package var host = "0.0.0.0"
+    package var port: UInt16 = 3000
+    /// PEM files; both or none. With them the hub speaks HTTPS and WSS.
+    package var certificateFile: String?
+    package var keyFile: String?
+    /// How the outside reaches the hub, without a slash at the end; nil: http://host:port.
+    package var publicURL: String?
+    package init() {}
+  }
+
+  package struct Limits: Sendable {
+    /// The largest webhook body, in bytes.
+    package var webhookBytesMax = 10 << 20
+    /// The largest REST body, in bytes.
+    package var requestBytesMax = 1 << 20
+    /// Unsent bytes after which a realtime client is disconnected as slow.
+    package var clientQueueBytesMax = 1 << 20
+    /// Connections over all shards; more are answered 503.
+    package var connectionsMax = 20_000
+    /// Deliveries that may wait for a writer; more are answered 503.
+    package var ingestQueueMax = 4_096
+    package var ingestQueueBytesMax = 64 << 20
+    /// Deliveries committed in one transaction.
+    package var groupMax = 256
+    /// Missed events that a resuming client is sent; beyond it is told to resync.
+    package var resumeEventsMax = 10_000
+    /// Client events a second, per connection, with a burst of twice as many.
+    package var clientEventsPerSecond = 50
+    package init() {}
+  }
+
+  package struct Retention: Sendable {
+    /// Days that webhook deliveries are kept.
+    package var deliveryDays = 30
+    /// Days that the user event log is kept.
+    package var eventDays = 7
+    package init() {}
+  }
+
+  package var listen = Listen()
+  package var limits = Limits()
+  package var retention = Retention()
+  /// Development: generated secrets, any origin on localhost.
+  package var isDevelopment = true
+  /// Origins that browsers may come from.
+  package var origins: [String] = ["http://localhost:5173"]
+  /// Event loops; one per core by default.
+  package var shardCount = 1
+  /// Group-commit writers; accounts are dealt to them by hash.
+  package var writerCount = 1
+  /// Seconds that a client has to authenticate.
+  package var authenticationDeadline: Duration = .seconds(10)
+  package var pingInterval: Duration = .seconds(25)
+  package var pingTimeout: Duration = .seconds(20)
+  /// Read connections per shard.
+  package var readConnections = 4
+  package init() {}
+}

@@ -1,0 +1,44 @@
+import Bytes
+import JSON
+import Messaging
+import Platforms
+import Security
+
+/// Turns a verified request into a delivery: reads every item, names what could not be read.
+enum DeliveryReader {
+  /// Headers that are kept with a delivery: what platforms say about it, never what authenticates it.
+  private static let keptHeaders: Set<String> = [
+    "content-type", "user-agent", "webhook-id", "webhook-timestamp", "svix-id", "svix-timestamp",
+    "content-encoding", "traceparent",
+  ]
+
+  static func read(
+    id: UUIDv7, request: WebhookRequest, account: Account, platform: any Platform, received: Timestamp
+  ) -> ParsedDelivery {
+    let headers = keptHeaders(of: request)
+    let (outcome, items) = normalise(request.body, headers: headers, platform: platform)
+    return ParsedDelivery(
+      id: id, tenant: account.tenant, account: account.id, platform: platform.name.rawValue,
+      receivedAt: received, headers: String(decoding: headers.json.encoded(), as: UTF8.self),
+      body: request.body, hash: Digest.sha256(request.body), parserVersion: platform.parserVersion,
+      outcome: outcome, items: items)
+  }
+
+  /// Reads a body with today's parser; also what a replay does.
+  static func normalise(
+    _ body: [UInt8], headers: KeptHeaders, platform: any Platform
+  ) -> (ParsedDelivery.Outcome, [InboundItem]) {
+    do throws(NormaliseError) {
+      let result = try platform.normalise(body, headers: headers)
+      guard let fault = result.faults.first else { return (.done, result.items) }
+      let more = result.faults.count > 1 ? " (and \(result.faults.count - 1) more)" : ""
+      return (.dead(reason: "\(fault)\(more)"), result.items)
+    } catch {
+      return (.dead(reason: "\(error)"), [])
+    }
+  }
+
+  private static func keptHeaders(of request: WebhookRequest) -> KeptHeaders {
+    KeptHeaders(request.headers.filter { keptHeaders.contains($0.name.lowercased()) })
+  }
+}

@@ -1,0 +1,149 @@
+package import Bytes
+import JSON
+package import SocketIOServer
+
+/// What a client event is answered with: an acknowledgement when one was asked for, otherwise an
+/// `error` event for a failure and nothing for a success.
+enum ClientReply: Sendable {
+  case success([String: JSONValue])
+  case failure(code: String, message: String)
+
+  var json: JSONValue {
+    switch self {
+    case .success(let members):
+      .object(members.merging(["ok": true]) { _, new in new })
+    case .failure(let code, let message):
+      ["ok": false, "error": ["code": .string(code), "message": .string(message)]]
+    }
+  }
+}
+
+/// The events that clients send, over Socket.IO and over the plain endpoint alike.
+extension RealtimeGateway: SocketIOApplication {
+  package func connect(_ socket: SocketIOSocket, auth: [UInt8]) async -> SocketIOAdmission {
+    _ = opened(socket.id, .socketIO(socket))
+    let id = socket.id
+    let fields = auth.isEmpty ? nil : try? JSONValue(parsing: auth)
+    let token = fields?["token"]?.string ?? HandshakeToken.find(socket.handshake)
+    guard let token else { return .accept }
+    let lastSeq = fields?["lastSeq"]?.integer ?? socket.handshake.query("lastSeq").flatMap { Int64($0) }
+    let gateway = self
+    // Runs after the CONNECT packet has been answered, so that no event can overtake it.
+    loop.spawn { _ in await gateway.authenticate(id: id, token: token, lastSeq: lastSeq) }
+    return .accept
+  }
+
+  package func event(
+    _ socket: SocketIOSocket, name: String, arguments: [[UInt8]],
+    acknowledge: (@Sendable ([UInt8]) -> Void)?
+  ) async {
+    guard let session = session(socket.id) else { return }
+    let argument = arguments.first.flatMap { try? JSONValue(parsing: $0) }
+    guard let reply = await handle(session, name, argument ?? .null) else {
+      acknowledge?(Array("[{\"ok\":true}]".utf8))
+      return
+    }
+    if let acknowledge {
+      acknowledge(JSONValue.array([reply.json]).encoded())
+    } else if case .failure(let code, let message) = reply {
+      sendError(session, code, message)
+    }
+  }
+
+  package func disconnected(_ socket: SocketIOSocket, reason: SocketIODisconnectReason) async {
+    closed(socket.id)
+  }
+
+  private func authenticate(id: String, token: String, lastSeq: Int64?) async {
+    guard let session = session(id) else { return }
+    await authenticate(session, token: token, lastSeq: lastSeq)
+  }
+
+  /// - Returns: nil when there is nothing to answer.
+  func handle(_ session: RealtimeSession, _ name: String, _ argument: JSONValue) async -> ClientReply? {
+    let perSecond = dependencies.configuration.limits.clientEventsPerSecond
+    guard session.takeAllowance(now: loop.now, perSecond: perSecond) else {
+      return .failure(code: "rate_limited", message: "too many events; at most \(perSecond) a second")
+    }
+    if name == "authenticate" {
+      guard let token = argument["token"]?.string else {
+        return .failure(code: "invalid_request", message: "authenticate takes {token, lastSeq?}")
+      }
+      await authenticate(session, token: token, lastSeq: argument["lastSeq"]?.integer)
+      return nil
+    }
+    guard session.isOpen, let principal = session.principal else {
+      return .failure(code: "not_authenticated", message: "send authenticate {token} first")
+    }
+    switch name {
+    case "mark_read": return await markRead(principal, argument)
+    case "mark_unread": return await markUnread(principal, argument)
+    case "typing": return await typing(session, principal, argument)
+    default: return .failure(code: "unknown_event", message: "there is no event of this name")
+    }
+  }
+
+  private func markRead(_ principal: Principal, _ argument: JSONValue) async -> ClientReply {
+    guard let conversation = argument["conversationId"]?.string.flatMap({ UUIDv7($0) }) else {
+      return .failure(code: "invalid_request", message: "mark_read takes {conversationId, upTo?}")
+    }
+    var upTo: UUIDv7?
+    if let text = argument["upTo"], !text.isNull {
+      guard let id = text.string.flatMap({ UUIDv7($0) }) else {
+        return .failure(code: "invalid_request", message: "upTo is a message id")
+      }
+      upTo = id
+    }
+    return await change { store in
+      try await store.markRead(principal, conversation: conversation, upTo: upTo)
+    }
+  }
+
+  private func markUnread(_ principal: Principal, _ argument: JSONValue) async -> ClientReply {
+    guard let conversation = argument["conversationId"]?.string.flatMap({ UUIDv7($0) }),
+      let from = argument["from"]?.string.flatMap({ UUIDv7($0) })
+    else { return .failure(code: "invalid_request", message: "mark_unread takes {conversationId, from}") }
+    return await change { store in
+      try await store.markUnread(principal, conversation: conversation, from: from)
+    }
+  }
+
+  private func change(_ body: (HubStore) async throws -> [UserEvent]) async -> ClientReply {
+    do {
+      dependencies.relay.publish(try await body(dependencies.store))
+      return .success([:])
+    } catch HubStoreError.notFound {
+      return .failure(code: "not_found", message: "there is no such conversation or message")
+    } catch {
+      return .failure(code: "unavailable", message: "the hub cannot reach its database; try again")
+    }
+  }
+
+  /// Tells the user's colleagues and other devices that somebody is writing an answer.
+  private func typing(
+    _ session: RealtimeSession, _ principal: Principal, _ argument: JSONValue
+  ) async -> ClientReply {
+    guard let conversation = argument["conversationId"]?.string.flatMap({ UUIDv7($0) }) else {
+      return .failure(code: "invalid_request", message: "typing takes {conversationId, isTyping}")
+    }
+    do {
+      let users = try await dependencies.store.viewers(principal, conversation: conversation)
+      dependencies.relay.broadcast(
+        "typing",
+        payload([
+          "conversationId": .string("\(conversation)"), "userId": .string(principal.user),
+          "isTyping": .bool(argument["isTyping"]?.bool ?? true),
+        ]),
+        to: users, except: session.id)
+      return .success([:])
+    } catch HubStoreError.notFound {
+      return .failure(code: "not_found", message: "there is no such conversation")
+    } catch {
+      return .failure(code: "unavailable", message: "the hub cannot reach its database; try again")
+    }
+  }
+
+  func sendError(_ session: RealtimeSession, _ code: String, _ message: String) {
+    session.client.send("error", payload(["error": .string(message), "code": .string(code)]))
+  }
+}

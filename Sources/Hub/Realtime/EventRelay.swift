@@ -1,0 +1,97 @@
+package import SocketIOServer
+import Synchronization
+
+/// One event on its way to the clients: the row and its frame, encoded once.
+package struct RoutedEvent: Sendable {
+  package let event: UserEvent
+  package let frame: SocketIOFrame
+}
+
+/// Carries committed events to the shards that have clients of the user.
+///
+/// Knows which shard has how many clients of whom, so that an event of a user who is not here costs
+/// no encoding and no hop.
+package final class EventRelay: Sendable {
+  private struct Presence {
+    var clients: [UserKey: [Int]] = [:]
+  }
+
+  private let presence = Mutex(Presence())
+  private let gateways = Mutex<[RealtimeGateway]>([])
+
+  package init() {}
+
+  /// Set once, before the shards serve.
+  package func connect(_ gateways: [RealtimeGateway]) {
+    self.gateways.withLock { $0 = gateways }
+  }
+
+  /// Users with at least one authenticated client on this node.
+  package var userCount: Int { presence.withLock { $0.clients.count } }
+
+  package func users() -> [UserKey] { presence.withLock { Array($0.clients.keys) } }
+
+  package func joined(_ user: UserKey, shard: Int) {
+    presence.withLock { presence in
+      var counts = presence.clients[user] ?? []
+      while counts.count <= shard { counts.append(0) }
+      counts[shard] += 1
+      presence.clients[user] = counts
+    }
+  }
+
+  package func left(_ user: UserKey, shard: Int) {
+    presence.withLock { presence in
+      guard var counts = presence.clients[user], shard < counts.count else { return }
+      counts[shard] -= 1
+      presence.clients[user] = counts.contains { $0 > 0 } ? counts : nil
+    }
+  }
+
+  /// Hands events to the users' rooms on this node, in the order given.
+  package func publish(_ events: [UserEvent]) {
+    guard !events.isEmpty else { return }
+    let gateways = gateways.withLock { $0 }
+    var batches = [[RoutedEvent]](repeating: [], count: gateways.count)
+    let places = presence.withLock { presence in
+      events.map { presence.clients[$0.user] }
+    }
+    for (event, counts) in zip(events, places) {
+      guard let counts else { continue }
+      let routed = RoutedEvent(event: event, frame: event.socketIOFrame())
+      for shard in counts.indices where counts[shard] > 0 && shard < batches.count {
+        batches[shard].append(routed)
+      }
+    }
+    for (gateway, batch) in zip(gateways, batches) where !batch.isEmpty { gateway.submit(batch) }
+  }
+
+  /// Tells the users' clients that another node wrote events up to these numbers.
+  package func announce(_ positions: [UserKey: Int64]) {
+    let gateways = gateways.withLock { $0 }
+    let here = presence.withLock { presence in positions.filter { presence.clients[$0.key] != nil } }
+    guard !here.isEmpty else { return }
+    for gateway in gateways { gateway.submit(positions: here) }
+  }
+
+  /// Sends an event that is not logged (typing) to the users' clients.
+  package func broadcast(_ type: String, _ payload: [UInt8], to users: [UserKey], except session: String?) {
+    let frame = SocketIOFrame(event: type, json: payload)
+    let gateways = gateways.withLock { $0 }
+    let here = presence.withLock { presence in users.filter { presence.clients[$0] != nil } }
+    guard !here.isEmpty else { return }
+    for gateway in gateways {
+      gateway.submit(ephemeral: Ephemeral(type: type, payload: payload, frame: frame, users: here, except: session))
+    }
+  }
+}
+
+/// An event without a place in the log.
+package struct Ephemeral: Sendable {
+  package let type: String
+  package let payload: [UInt8]
+  package let frame: SocketIOFrame
+  package let users: [UserKey]
+  /// The session that caused it and does not get it back.
+  package let except: String?
+}

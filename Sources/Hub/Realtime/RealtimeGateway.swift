@@ -1,0 +1,307 @@
+package import Bytes
+package import EventLoop
+package import HTTPServer
+import JSON
+package import Security
+package import SocketIOServer
+import Synchronization
+package import Telemetry
+
+/// The realtime clients of one shard: authentication, the users' rooms, the live push and the resume.
+///
+/// Runs on its shard's loop. A session is anonymous until a token is verified, then opening while its
+/// place in the event log is looked up, then open. Whatever is published meanwhile is noted in the
+/// session's `EventCursor`, so nothing falls between the look-up and the room.
+package actor RealtimeGateway {
+  package struct Dependencies: Sendable {
+    package let configuration: HubConfiguration
+    package let store: HubStore
+    package let tokens: TokenAuthority
+    package let relay: EventRelay
+    package let metrics: HubMetrics
+    package let log: Logger
+    package let clock: WallClock
+
+    package init(
+      configuration: HubConfiguration, store: HubStore, tokens: TokenAuthority, relay: EventRelay,
+      metrics: HubMetrics, log: Logger, clock: WallClock
+    ) {
+      self.configuration = configuration
+      self.store = store
+      self.tokens = tokens
+      self.relay = relay
+      self.metrics = metrics
+      self.log = log
+      self.clock = clock
+    }
+  }
+
+  private static let logPage = 200
+  private static let pagePauseBytes = 262_144
+
+  package nonisolated let loop: EventLoop
+  private let index: Int
+  let dependencies: Dependencies
+  private var sessions: [String: RealtimeSession] = [:]
+  private var rooms: [UserKey: [RealtimeSession]] = [:]
+  private var plainCount: UInt64 = 0
+  private var isDraining = false
+
+  package init(loop: EventLoop, index: Int, dependencies: Dependencies) {
+    self.loop = loop
+    self.index = index
+    self.dependencies = dependencies
+  }
+
+  package nonisolated var unownedExecutor: UnownedSerialExecutor {
+    loop.asUnownedSerialExecutor()
+  }
+
+  // MARK: Published events
+
+  package nonisolated func submit(_ batch: [RoutedEvent]) {
+    onLoop { $0.deliver(batch) }
+  }
+
+  package nonisolated func submit(positions: [UserKey: Int64]) {
+    onLoop { $0.observe(positions) }
+  }
+
+  package nonisolated func submit(ephemeral: Ephemeral) {
+    onLoop { $0.deliver(ephemeral) }
+  }
+
+  private nonisolated func onLoop(_ call: @escaping @Sendable (isolated RealtimeGateway) -> Void) {
+    if loop.inLoop {
+      assumeIsolated(call)
+    } else {
+      loop.execute { self.assumeIsolated(call) }
+    }
+  }
+
+  private func deliver(_ batch: [RoutedEvent]) {
+    for routed in batch {
+      for session in rooms[routed.event.user] ?? [] {
+        switch session.cursor.published(routed.event.seq) {
+        case .send:
+          session.client.send(routed)
+          dependencies.metrics.pushed(routed.event.type)
+        case .ignore: break
+        case .catchUp: readLog(session)
+        }
+      }
+    }
+  }
+
+  private func deliver(_ ephemeral: Ephemeral) {
+    for user in ephemeral.users {
+      for session in rooms[user] ?? [] where session.isOpen && session.id != ephemeral.except {
+        switch session.client {
+        case .socketIO(let socket): socket.emit(ephemeral.frame)
+        case .plain: session.client.send(ephemeral.type, ephemeral.payload)
+        }
+        dependencies.metrics.pushed(ephemeral.type)
+      }
+    }
+  }
+
+  private func observe(_ positions: [UserKey: Int64]) {
+    for (user, seq) in positions {
+      for session in rooms[user] ?? [] where session.cursor.observed(seq) == .catchUp { readLog(session) }
+    }
+  }
+
+  // MARK: Sessions
+
+  func opened(_ id: String, _ client: RealtimeClient) -> RealtimeSession {
+    let session = RealtimeSession(
+      id: id, client: client, deadline: loop.now + dependencies.configuration.authenticationDeadline,
+      now: loop.now, burst: 2 * dependencies.configuration.limits.clientEventsPerSecond)
+    sessions[id] = session
+    return session
+  }
+
+  func session(_ id: String) -> RealtimeSession? { sessions[id] }
+
+  func nextPlainID() -> String {
+    plainCount += 1
+    return "ws-\(index)-\(plainCount)"
+  }
+
+  func closed(_ id: String) {
+    guard let session = sessions.removeValue(forKey: id) else { return }
+    leaveRoom(session)
+    session.state = .closed
+  }
+
+  private func leaveRoom(_ session: RealtimeSession) {
+    guard let user = session.principal?.key else { return }
+    if var room = rooms[user] {
+      room.removeAll { $0 === session }
+      rooms[user] = room.isEmpty ? nil : room
+    }
+    dependencies.relay.left(user, shard: index)
+  }
+
+  /// Sends `auth_error` and ends the session.
+  private func refuse(_ session: RealtimeSession, _ message: String, _ code: String) {
+    guard !session.isClosed else { return }
+    dependencies.metrics.authenticationRefused(code)
+    session.client.send(
+      "auth_error", payload(["message": .string(message), "code": .string(code)]))
+    session.client.disconnect(code: 1008, reason: message)
+    closed(session.id)
+  }
+
+  // MARK: Authentication
+
+  /// Checks a token and opens the session at its place in the log. Used for the first time and, with
+  /// the same user, in place before a token expires.
+  func authenticate(_ session: RealtimeSession, token: String, lastSeq: Int64?) async {
+    let principal: Principal
+    do {
+      principal = try dependencies.tokens.verify(token, now: dependencies.clock.now())
+    } catch {
+      return refuse(session, error.description, "invalid_token")
+    }
+    switch session.state {
+    case .closed: return
+    case .opening: return refuse(session, "authentication is already under way", "already_authenticating")
+    case .open(let current):
+      guard current.key == principal.key else {
+        return refuse(session, "this connection belongs to another user", "user_changed")
+      }
+      session.state = .open(principal)
+      return sendAuthenticated(session, principal, seq: session.cursor.position, resumed: false)
+    case .anonymous: break
+    }
+    session.state = .opening(principal)
+    rooms[principal.key, default: []].append(session)
+    dependencies.relay.joined(principal.key, shard: index)
+    let bounds: EventBounds
+    do {
+      bounds = try await dependencies.store.openUser(principal)
+    } catch HubStoreError.suspended {
+      return refuse(session, "this tenant is suspended", "suspended")
+    } catch {
+      dependencies.log.warning("cannot open a session", ["error": .string("\(error)")])
+      return refuse(session, "the hub cannot reach its database; try again", "unavailable")
+    }
+    // The client may have gone while the store was asked.
+    guard case .opening = session.state else { return }
+    session.state = .open(principal)
+    open(session, principal, bounds, lastSeq: lastSeq)
+  }
+
+  private func open(
+    _ session: RealtimeSession, _ principal: Principal, _ bounds: EventBounds, lastSeq: Int64?
+  ) {
+    let limit = Int64(dependencies.configuration.limits.resumeEventsMax)
+    let canResume = lastSeq.map { $0 >= bounds.floor && $0 <= bounds.seq && bounds.seq - $0 <= limit } ?? false
+    let action = session.cursor.opened(at: bounds.seq, lastSeq: canResume ? lastSeq : nil)
+    sendAuthenticated(session, principal, seq: bounds.seq, resumed: canResume)
+    if lastSeq != nil && !canResume { sendResync(session, seq: bounds.seq) }
+    if action == .catchUp { readLog(session) }
+  }
+
+  private func sendAuthenticated(
+    _ session: RealtimeSession, _ principal: Principal, seq: Int64, resumed: Bool
+  ) {
+    session.client.send(
+      "authenticated",
+      payload([
+        "userId": .string(principal.user), "email": principal.email.map { .string($0) } ?? .null,
+        "seq": .integer(seq), "resumed": .bool(resumed),
+      ]))
+  }
+
+  private func sendResync(_ session: RealtimeSession, seq: Int64) {
+    dependencies.metrics.pushed("resync_required")
+    session.client.send("resync_required", payload(["seq": .integer(seq)]))
+  }
+
+  // MARK: The log
+
+  /// Reads what the session has not got, page by page, until it is live. One task a session.
+  private func readLog(_ session: RealtimeSession) {
+    guard !session.isReadingLog, session.isOpen else { return }
+    session.isReadingLog = true
+    Task {
+      await catchUp(session)
+      session.isReadingLog = false
+    }
+  }
+
+  private func catchUp(_ session: RealtimeSession) async {
+    var failures = 0
+    while let principal = session.principal, session.isOpen {
+      do {
+        let page = try await dependencies.store.events(
+          principal, after: session.cursor.position, limit: Self.logPage)
+        failures = 0
+        guard session.isOpen else { return }
+        if let first = page.first, first.seq > session.cursor.position + 1 {
+          // Retention dropped what is missing: the client starts anew.
+          let end = max(page.last?.seq ?? first.seq, first.seq)
+          session.cursor.skip(to: end)
+          sendResync(session, seq: end)
+          continue
+        }
+        for event in page where session.cursor.read(event.seq) {
+          session.client.send(event)
+          dependencies.metrics.pushed(event.type)
+        }
+        if page.isEmpty && session.cursor.reachedEnd() { return }
+        if page.isEmpty { try await loop.sleep(for: .milliseconds(5)) }
+        try await waitForClient(session)
+      } catch {
+        failures += 1
+        // The database is away: the client keeps its place and is served when it is back.
+        try? await loop.sleep(for: .milliseconds(min(2_000, 50 << min(failures, 6))))
+      }
+    }
+  }
+
+  /// Back-pressure while many events are resent; a client that takes nothing is cut off by its queue.
+  private func waitForClient(_ session: RealtimeSession) async throws {
+    while session.isOpen && session.client.queuedBytes > Self.pagePauseBytes {
+      try await loop.sleep(for: .milliseconds(5))
+    }
+  }
+
+  // MARK: Time
+
+  /// Called a few times a second: silent clients and expired tokens end here.
+  package func tick() {
+    let now = loop.now
+    let wall = dependencies.clock.now()
+    var silent: [RealtimeSession] = []
+    var expired: [RealtimeSession] = []
+    for session in sessions.values {
+      switch session.state {
+      case .anonymous(let deadline): if deadline <= now { silent.append(session) }
+      case .opening(let principal), .open(let principal):
+        if principal.expires <= wall { expired.append(session) }
+      case .closed: break
+      }
+    }
+    for session in silent { refuse(session, "no token within the time allowed", "timeout") }
+    for session in expired { refuse(session, "the token has expired", "token_expired") }
+  }
+
+  /// Ends all sessions of this shard, for a shutdown.
+  package func drain() {
+    isDraining = true
+    for session in sessions.values {
+      if case .plain = session.client {
+        session.client.disconnect(code: 1012, reason: "the server restarts")
+      }
+    }
+  }
+
+  func payload(_ members: [String: JSONValue]) -> [UInt8] {
+    var members = members
+    members["timestamp"] = .string(dependencies.clock.now().rfc3339)
+    return JSONValue.object(members).encoded()
+  }
+}

@@ -1,0 +1,147 @@
+package import Bytes
+package import EventLoop
+package import Postgres
+package import Telemetry
+
+/// Commits deliveries in groups: what arrives while one transaction is in flight goes into the next.
+///
+/// At low load a group is one delivery and nothing waits; under load the group grows and with it the
+/// throughput. One group is in flight, so one account's deliveries are committed in the order of their
+/// arrival. The queue is bounded in number and bytes; past it a delivery is refused at once.
+///
+/// Law 1: `commit` returns when the transaction has committed, or throws and nothing was stored that
+/// the caller may acknowledge.
+package actor IngestWriter {
+  package enum Refusal: Error, Equatable, CustomStringConvertible {
+    /// The queue is full.
+    case overloaded
+    /// The database is away, or the hub is stopping.
+    case unavailable(String)
+
+    package var description: String {
+      switch self {
+      case .overloaded: "too many deliveries are waiting"
+      case .unavailable(let reason): reason
+      }
+    }
+  }
+
+  private struct Waiting {
+    let delivery: ParsedDelivery
+    let continuation: CheckedContinuation<Void, any Error>
+  }
+
+  private static let groupBytesMax = 8 << 20
+
+  package nonisolated let loop: EventLoop
+  private let pool: PostgresPool
+  private let relay: EventRelay
+  private let ids: IDSource
+  private let metrics: HubMetrics
+  private let log: Logger
+  private let limits: HubConfiguration.Limits
+  /// Whether other nodes listen; asked at each group.
+  private let peers: PeerWatch
+  private var queue: [Waiting] = []
+  private var queueBytes = 0
+  private var isCommitting = false
+
+  package init(
+    loop: EventLoop, pool: PostgresPool, relay: EventRelay, ids: IDSource, metrics: HubMetrics,
+    log: Logger, limits: HubConfiguration.Limits, peers: PeerWatch
+  ) {
+    self.loop = loop
+    self.pool = pool
+    self.relay = relay
+    self.ids = ids
+    self.metrics = metrics
+    self.log = log
+    self.limits = limits
+    self.peers = peers
+  }
+
+  package nonisolated var unownedExecutor: UnownedSerialExecutor {
+    loop.asUnownedSerialExecutor()
+  }
+
+  /// Deliveries that wait for a group.
+  package var depth: Int { queue.count }
+
+  /// Stores one delivery with all that was read from it. Returns after the commit.
+  /// - Throws: `Refusal`; the delivery is not stored and the platform has to send it again.
+  package func commit(_ delivery: ParsedDelivery) async throws {
+    guard queue.count < limits.ingestQueueMax, queueBytes < limits.ingestQueueBytesMax else {
+      throw Refusal.overloaded
+    }
+    guard pool.isAvailable else { throw Refusal.unavailable("the database is not available") }
+    try await withCheckedThrowingContinuation { continuation in
+      queue.append(Waiting(delivery: delivery, continuation: continuation))
+      queueBytes += delivery.body.count
+      metrics.ingestQueue(add: 1)
+      if !isCommitting {
+        isCommitting = true
+        Task { await commitGroups() }
+      }
+    }
+  }
+
+  private func commitGroups() async {
+    while !queue.isEmpty { await commit(takeGroup()) }
+    isCommitting = false
+  }
+
+  private func takeGroup() -> [Waiting] {
+    var count = 0
+    var bytes = 0
+    while count < queue.count && count < limits.groupMax {
+      let size = queue[count].delivery.body.count
+      if count > 0 && bytes + size > Self.groupBytesMax { break }
+      bytes += size
+      count += 1
+    }
+    let group = Array(queue[..<count])
+    queue.removeFirst(count)
+    queueBytes -= bytes
+    metrics.ingestQueue(add: -count)
+    return group
+  }
+
+  /// Commits one group. A group that the database refuses for its content is halved until the one
+  /// delivery at fault is alone; that one is kept as dead, the others are stored.
+  private func commit(_ group: [Waiting]) async {
+    let start = LoopInstant.current()
+    do {
+      let events = try await IngestStatement.run(
+        group.map(\.delivery), on: pool, ids: ids, notify: peers.areListening)
+      metrics.committed(group: group.count, seconds: (LoopInstant.current() - start).inSeconds)
+      relay.publish(events)
+      for waiting in group { waiting.continuation.resume() }
+    } catch {
+      await recover(group, from: error)
+    }
+  }
+
+  private func recover(_ group: [Waiting], from error: PostgresError) async {
+    guard error.isDataFault else {
+      metrics.commitFailed()
+      log.warning("a group was not committed", ["error": .string("\(error)"), "deliveries": .integer(Int64(group.count))])
+      for waiting in group {
+        waiting.continuation.resume(throwing: Refusal.unavailable("the database did not commit"))
+      }
+      return
+    }
+    if group.count > 1 {
+      await commit(Array(group[..<(group.count / 2)]))
+      await commit(Array(group[(group.count / 2)...]))
+      return
+    }
+    guard let waiting = group.first else { return }
+    let delivery = waiting.delivery
+    if delivery.outcome == .done || !delivery.items.isEmpty {
+      log.warning("a delivery could not be applied", ["delivery": .string("\(delivery.id)"), "error": .string("\(error)")])
+      await commit([Waiting(delivery: delivery.dead("store: \(error)"), continuation: waiting.continuation)])
+    } else {
+      waiting.continuation.resume(throwing: Refusal.unavailable("the delivery cannot be stored"))
+    }
+  }
+}

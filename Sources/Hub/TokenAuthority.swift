@@ -1,0 +1,50 @@
+package import Bytes
+package import Security
+
+/// Turns tokens into principals, and makes tokens for development and the command line.
+package struct TokenAuthority: Sendable {
+  package struct Refused: Error, CustomStringConvertible {
+    package let description: String
+  }
+
+  private let verifier: JWTVerifier
+  private let signer: JWTSigner?
+
+  package init(verifier: JWTVerifier, signer: JWTSigner?) {
+    self.verifier = verifier
+    self.signer = signer
+  }
+
+  /// - Throws: `Refused` with a text that is safe to show to the client.
+  package func verify(_ token: String, now: Timestamp) throws(Refused) -> Principal {
+    do {
+      let claims = try verifier.verify(token, now: now.microseconds / 1_000_000)
+      guard isIdentifier(claims.subject), isIdentifier(claims.tenant) else {
+        throw Refused(description: "the token names no usable user or tenant")
+      }
+      return Principal(
+        tenant: claims.tenant, user: claims.subject, email: claims.email, roles: claims.roles,
+        expires: Timestamp(microseconds: claims.expires * 1_000_000))
+    } catch let refused as Refused {
+      throw refused
+    } catch {
+      throw Refused(description: "\(error)")
+    }
+  }
+
+  /// nil when the hub holds public keys only and cannot sign.
+  package func issue(
+    user: String, tenant: String, email: String?, roles: [String], lifetimeSeconds: Int64, now: Timestamp
+  ) throws -> String? {
+    let seconds = now.microseconds / 1_000_000
+    return try signer?.sign(
+      JWTClaims(
+        subject: user, email: email, tenant: tenant, roles: roles, issuedAt: seconds,
+        expires: seconds + lifetimeSeconds))
+  }
+
+  /// User and tenant names become keys: 1 to 255 bytes without control characters.
+  private func isIdentifier(_ text: String) -> Bool {
+    (1...255).contains(text.utf8.count) && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f }
+  }
+}
