@@ -1,0 +1,85 @@
+package import Bytes
+package import EventLoop
+import Postgres
+package import Telemetry
+
+/// What a node does on its own account: says that it lives, looks for other nodes, keeps the
+/// partitions, and now and then compares its clients' positions with the log, as a net under a lost
+/// notification.
+package actor Housekeeping {
+  private static let heartbeat: Duration = .seconds(2)
+  private static let positionsEvery = 5
+  private static let partitionsEvery = 900
+
+  package nonisolated let loop: EventLoop
+  private let store: HubStore
+  private let relay: EventRelay
+  private let peers: PeerWatch
+  private let node: UUIDv7
+  private let retention: HubConfiguration.Retention
+  private let log: Logger
+  private var isStopped = false
+  private var isPositionCheckDue = false
+
+  package init(
+    loop: EventLoop, store: HubStore, relay: EventRelay, peers: PeerWatch, node: UUIDv7,
+    retention: HubConfiguration.Retention, log: Logger
+  ) {
+    self.loop = loop
+    self.store = store
+    self.relay = relay
+    self.peers = peers
+    self.node = node
+    self.retention = retention
+    self.log = log
+  }
+
+  package nonisolated var unownedExecutor: UnownedSerialExecutor {
+    loop.asUnownedSerialExecutor()
+  }
+
+  package func run() async {
+    var turn = 0
+    while !isStopped {
+      await attempt("heartbeat") { try await beat() }
+      if turn.isMultiple(of: Self.partitionsEvery) {
+        await attempt("partitions") { try await store.keepPartitions(retention) }
+      }
+      if isPositionCheckDue || turn.isMultiple(of: Self.positionsEvery) {
+        isPositionCheckDue = false
+        await attempt("positions") { try await checkPositions() }
+      }
+      turn += 1
+      try? await loop.sleep(for: Self.heartbeat)
+    }
+  }
+
+  package func stop() async {
+    isStopped = true
+    await attempt("farewell") { try await store.removeNode(node) }
+  }
+
+  package nonisolated func checkPositionsSoon() {
+    loop.execute { self.assumeIsolated { $0.isPositionCheckDue = true } }
+  }
+
+  private func beat() async throws {
+    peers.set(try await store.beat(node) > 0)
+  }
+
+  private func checkPositions() async throws {
+    let users = relay.users()
+    for start in stride(from: 0, to: users.count, by: 1_000) {
+      let page = Array(users[start..<min(start + 1_000, users.count)])
+      relay.announce(try await store.eventPositions(page))
+    }
+  }
+
+  private func attempt(_ name: String, _ body: () async throws -> Void) async {
+    do {
+      try await body()
+    } catch {
+      log.debug("housekeeping failed", ["task": .string(name), "error": .string("\(error)")])
+    }
+  }
+}

@@ -1,0 +1,227 @@
+package import Bytes
+package import EventLoop
+import HTTPServer
+import HTTPWire
+import JSON
+import Platforms
+package import Postgres
+package import Security
+import SocketIOServer
+import Synchronization
+package import Telemetry
+
+/// One running hub: its shards, writers, listeners and the housekeeping around them.
+///
+/// Start: migrations, then pools and shards, then the doors. Stop, within a time limit: close the
+/// doors, finish and commit what was accepted, tell the clients, close the database.
+package final class HubNode: Sendable {
+  package struct Parts: Sendable {
+    package let configuration: HubConfiguration
+    /// libpq connection string of a role that may migrate and take on the hub's own roles.
+    package let database: String
+    package let tokens: TokenAuthority
+    package let keys: KeyRing
+    package let log: Logger
+    package let clock: WallClock
+
+    package init(
+      configuration: HubConfiguration, database: String, tokens: TokenAuthority, keys: KeyRing,
+      log: Logger, clock: WallClock
+    ) {
+      self.configuration = configuration
+      self.database = database
+      self.tokens = tokens
+      self.keys = keys
+      self.log = log
+      self.clock = clock
+    }
+  }
+
+  private struct Running: Sendable {
+    var shards: [HubShard] = []
+    var listener: PostgresListener?
+    var housekeeping: Housekeeping?
+  }
+
+  package let parts: Parts
+  package let metrics: HubMetrics
+  package let relay = EventRelay()
+  package let directory: AccountDirectory
+  package let status = NodeStatus()
+  private let ids: IDSource
+  private let peers = PeerWatch()
+  private let running = Mutex(Running())
+
+  package init(_ parts: Parts) {
+    self.parts = parts
+    metrics = HubMetrics()
+    directory = AccountDirectory(keys: parts.keys)
+    ids = IDSource(clock: parts.clock)
+  }
+
+  /// The address that the first shard listens on, once started.
+  package var address: SocketAddress? {
+    running.withLock { $0.shards.first?.address }
+  }
+
+  // MARK: Start
+
+  /// Migrates the database, starts the shards and opens the doors.
+  /// - Throws: with a text for the operator; nothing is left running.
+  package func start() async throws {
+    let configuration = parts.configuration
+    let loops = try (0..<max(1, configuration.shardCount)).map { try EventLoop(name: "shard-\($0)") }
+    try await migrate(on: loops[0])
+    let pools = loops.map { ShardPools(loop: $0, parts: parts) }
+    let writers = makeWriters(loops)
+    let tls = try makeTLS(configuration.listen)
+    let shards = loops.indices.map { index in
+      HubShard(
+        HubShard.Parts(
+          index: index, loop: loops[index], node: parts, store: pools[index].store, writers: writers,
+          relay: relay, directory: directory, ids: ids, metrics: metrics, status: status, tls: tls))
+    }
+    relay.connect(shards.map(\.gateway))
+    for shard in shards { shard.connect(siblings: shards) }
+    running.withLock { $0.shards = shards }
+    do {
+      try await open(shards)
+    } catch {
+      await stop(within: .seconds(1))
+      throw error
+    }
+    startListener(on: loops[0])
+    startHousekeeping(pools[0].store, on: loops[0])
+    status.set(.ready)
+  }
+
+  private func migrate(on loop: EventLoop) async throws {
+    var settings = PostgresConfiguration(connectionString: parts.database)
+    settings.statementTimeout = .zero
+    settings.applicationName = "messaging-hub migrate"
+    let configuration = settings
+    let applied = try await loop.shard.run { _ in
+      try await HubMigrations.apply(configuration, on: loop)
+    }
+    if !applied.isEmpty {
+      parts.log.info("migrated", ["versions": .string(applied.map(String.init).joined(separator: ","))])
+    }
+  }
+
+  private func makeWriters(_ loops: [EventLoop]) -> [IngestWriter] {
+    (0..<max(1, parts.configuration.writerCount)).map { number in
+      let loop = loops[number % loops.count]
+      let pool = ShardPools.pool(
+        loop: loop, parts: parts, role: "hub_writer", name: "ingest-\(number)", size: 1)
+      return IngestWriter(
+        loop: loop, pool: pool, relay: relay, ids: ids, metrics: metrics, log: parts.log,
+        limits: parts.configuration.limits, peers: peers)
+    }
+  }
+
+  private func makeTLS(_ listen: HubConfiguration.Listen) throws -> TLSContext? {
+    guard let certificate = listen.certificateFile, let key = listen.keyFile else { return nil }
+    return try TLSContext(serverCertificate: certificate, key: key)
+  }
+
+  private func open(_ shards: [HubShard]) async throws {
+    let listen = parts.configuration.listen
+    guard var address = SocketAddress(host: listen.host, port: listen.port) else {
+      throw SocketError.resolution(listen.host)
+    }
+    for shard in shards {
+      // The first shard may have asked the kernel for a port; the others take the same.
+      address = try await shard.listen(on: address)
+    }
+  }
+
+  // MARK: Beside the requests
+
+  private func startListener(on loop: EventLoop) {
+    let relay = relay
+    let directory = directory
+    let log = parts.log
+    let listener = PostgresListener(
+      configuration: PostgresConfiguration(connectionString: parts.database),
+      channels: [Notifications.events, Notifications.accounts], loop: loop)
+    running.withLock { $0.listener = listener }
+    listener.start { event in
+      switch event {
+      case .notification(let channel, let payload):
+        if channel == Notifications.events {
+          relay.announce(Notifications.positions(payload))
+        } else {
+          directory.forget(payload.isEmpty ? nil : payload)
+        }
+      case .connected:
+        // Whatever was said while nobody listened is looked up.
+        directory.forget(nil)
+        self.housekeeping?.checkPositionsSoon()
+      case .lost(let reason):
+        log.warning("the notification connection was lost", ["error": .string(reason)])
+      }
+    }
+  }
+
+  private var housekeeping: Housekeeping? { running.withLock { $0.housekeeping } }
+
+  private func startHousekeeping(_ store: HubStore, on loop: EventLoop) {
+    let housekeeping = Housekeeping(
+      loop: loop, store: store, relay: relay, peers: peers, node: ids.next(),
+      retention: parts.configuration.retention, log: parts.log)
+    running.withLock { $0.housekeeping = housekeeping }
+    loop.spawn { _ in await housekeeping.run() }
+  }
+
+  // MARK: Stop
+
+  /// Stops in order. What was accepted is committed and answered, unless `limit` passes first.
+  package func stop(within limit: Duration) async {
+    status.set(.draining)
+    let parts = running.withLock { running -> Running in
+      defer { running = Running() }
+      return running
+    }
+    await parts.housekeeping?.stop()
+    await withTaskGroup { group in
+      for shard in parts.shards {
+        group.addTask { await shard.stop(within: limit) }
+      }
+    }
+    if let listener = parts.listener { await listener.stop() }
+    for shard in parts.shards { shard.loop.shutDown() }
+  }
+}
+
+/// Where a node stands; readiness and health ask.
+package final class NodeStatus: Sendable {
+  package enum Phase: Sendable { case starting, ready, draining }
+
+  private let phase = Mutex(Phase.starting)
+
+  package init() {}
+  package var current: Phase { phase.withLock { $0 } }
+  func set(_ next: Phase) { phase.withLock { $0 = next } }
+}
+
+/// The database connections of one shard, by role.
+struct ShardPools: Sendable {
+  let store: HubStore
+
+  init(loop: EventLoop, parts: HubNode.Parts) {
+    store = HubStore(
+      reader: Self.pool(
+        loop: loop, parts: parts, role: "hub_reader", name: "reader", size: parts.configuration.readConnections),
+      writer: Self.pool(loop: loop, parts: parts, role: "hub_writer", name: "writer", size: 2))
+  }
+
+  static func pool(
+    loop: EventLoop, parts: HubNode.Parts, role: String, name: String, size: Int
+  ) -> PostgresPool {
+    var connection = PostgresConfiguration(connectionString: parts.database)
+    connection.role = role
+    connection.applicationName = "messaging-hub \(name)"
+    return PostgresPool(
+      loop: loop, configuration: PostgresPool.Configuration(connection: connection, size: size))
+  }
+}

@@ -1,0 +1,29 @@
+import Bytes
+import Postgres
+
+/// Nodes and the upkeep of partitions.
+extension HubStore {
+  /// Says that this node lives. - Returns: how many others do.
+  func beat(_ node: UUIDv7) async throws -> Int {
+    let rows = try await writer.query(
+      """
+      WITH mine AS (
+        INSERT INTO nodes (id, seen_at) VALUES ($1, now())
+        ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
+      )
+      SELECT count(*) FROM nodes WHERE id <> $1 AND seen_at > now() - interval '10 seconds'
+      """, [.uuid(node)])
+    return try rows.first?.int(0) ?? 0
+  }
+
+  func removeNode(_ node: UUIDv7) async throws {
+    _ = try await writer.query("DELETE FROM nodes WHERE id = $1 OR seen_at < now() - interval '1 day'", [.uuid(node)])
+  }
+
+  /// Makes partitions ahead of time and drops those that retention has passed.
+  func keepPartitions(_ retention: HubConfiguration.Retention) async throws {
+    _ = try await writer.query(
+      "SELECT keep_partitions($1, $2)",
+      [.int4(Int32(clamping: retention.deliveryDays)), .int4(Int32(clamping: retention.eventDays))])
+  }
+}
