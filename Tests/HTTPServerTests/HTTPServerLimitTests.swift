@@ -18,6 +18,7 @@ import Testing
   @Test("a head that drips in gets 408 at its deadline, however busy the client looks")
   func slowHead() async throws {
     let (text, elapsed) = try await ServerFixture.run(short()) { fixture in
+      let start = LoopInstant.current()
       let socket = try await Socket.connect(to: fixture.address, on: fixture.loop, deadline: fixture.soon)
       fixture.loop.spawn { shard in
         for byte in "GET / HTTP/1.1\r\nHost: h\r\nX: and so on and on".utf8 where !socket.isClosed {
@@ -25,7 +26,6 @@ import Testing
           try? await shard.loop.sleep(for: .milliseconds(10))
         }
       }
-      let start = LoopInstant.current()
       let text = await fixture.readToEnd(socket)
       let elapsed = LoopInstant.current() - start
       socket.close()

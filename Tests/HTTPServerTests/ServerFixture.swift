@@ -52,6 +52,7 @@ struct ServerFixture: Sendable {
   /// Sends bytes on a new connection and reads until the server closes.
   func exchange(_ text: String) async throws -> String? {
     let socket = try await Socket.connect(to: address, on: loop, deadline: soon)
+    defer { socket.close() }
     socket.write(Array(text.utf8))
     return await readToEnd(socket)
   }
