@@ -72,7 +72,9 @@ enum ChildProcess {
   /// started. Zombies have no folder any more.
   static func servers(of cluster: String) -> [pid_t] {
     FileTree.names(in: "/proc").compactMap { pid_t($0) }.filter { process in
-      guard let name = FileTree.read("/proc/\(process)/comm"), name.hasPrefix("postgres") else { return false }
+      guard let name = FileTree.read("/proc/\(process)/comm"), name.hasPrefix("postgres") else {
+        return false
+      }
       return FileTree.canonical("/proc/\(process)/cwd") == cluster
     }
   }
