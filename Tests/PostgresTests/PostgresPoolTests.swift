@@ -45,16 +45,26 @@ struct PostgresPoolTests {
       try await pool.transaction { connection in
         _ = try await connection.query("INSERT INTO t VALUES (1)")
       }
-      await #expect(throws: Refused.self) {
+      do {
         try await pool.transaction { connection in
           _ = try await connection.query("INSERT INTO t VALUES (2)")
           throw Refused()
         }
+        Issue.record("the transaction was committed")
+      } catch {
+        #expect(error is Refused)
       }
       let failed = await failure {
         try await pool.transaction { connection in _ = try await connection.query("SELECT 1/0") }
       }
       #expect(failed?.sqlState == "22012")
+      let swallowed = await failure {
+        try await pool.transaction { connection in
+          _ = try await connection.query("INSERT INTO t VALUES (3)")
+          _ = try? await connection.query("SELECT 1/0")
+        }
+      }
+      #expect(swallowed?.code == .rolledBack)
       #expect(try await pool.query("SELECT count(*) FROM t").first?.int(0) == 1)
     }
   }
@@ -96,6 +106,49 @@ struct PostgresPoolTests {
       try await lease.value
       #expect(try await pool.query("SELECT 3::int8").first?.int(0) == 3)
       #expect(pool.statistics.waitsTimedOut == 1)
+    }
+  }
+
+  @Test("a session that is leased alone carries nobody else's statement, whoever waited before")
+  func leaseIsAlone() async throws {
+    try await Self.withPool(size: 1, { $0.stretchesPerConnectionMax = 2 }) { shard, pool in
+      _ = try await pool.query("CREATE TEMP TABLE t (id int8)")
+      var tasks: [Task<Void, any Error>] = []
+      for number in 0..<60 {
+        if number.isMultiple(of: 3) {
+          tasks.append(
+            begin(shard) {
+              // Rolled back: a stranger's row inside would go with it.
+              do {
+                try await pool.transaction { connection in
+                  _ = try await connection.query("INSERT INTO t VALUES (-1)")
+                  _ = try await connection.query("SELECT pg_sleep(0.001)")
+                  throw CancellationError()
+                }
+              } catch is CancellationError {}
+            })
+        } else {
+          tasks.append(begin(shard) { _ = try await pool.query("INSERT INTO t VALUES ($1)", [.int(number)]) })
+        }
+      }
+      for task in tasks { try await task.value }
+      let row = try await pool.query("SELECT count(*), min(id) FROM t").first
+      #expect(try row?.int(0) == 40)
+      #expect(try row?.int(1) == 1)
+    }
+  }
+
+  @Test("a closing pool lets finish what is under way")
+  func draining() async throws {
+    try await Self.withPool { shard, pool in
+      let slow = begin(shard) { try await pool.query("SELECT pg_sleep(0.1), 9::int8 AS n").first?.int("n") }
+      let busy = try await eventually(shard.loop) { pool.statistics.busy == 1 }
+      #expect(busy)
+      await pool.close(drainingFor: .seconds(5))
+      let value = try await slow.value
+      #expect(value == 9)
+      let error = await failure { try await pool.query("SELECT 1") }
+      #expect(error?.code == .closed)
     }
   }
 
