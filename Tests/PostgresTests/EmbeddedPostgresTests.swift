@@ -48,6 +48,18 @@ struct EmbeddedPostgresTests {
           ('listen_addresses',''), ('data_checksums','on'), ('server_encoding','UTF8'), ('jit','off'))
         """)
       #expect(settings == 7)
+      _ = await failure {
+        try await Self.script(
+          first, "CREATE TABLE v (t text CHECK (t = 'x'), n int8); INSERT INTO v VALUES ('canary text')")
+      }
+      var log = ""
+      for _ in 0..<200 where !log.contains("violates") {
+        usleep(10_000)
+        log = FileTree.names(in: first.layout.cluster + "/log")
+          .compactMap { FileTree.read(first.layout.cluster + "/log/" + $0) }.joined()
+      }
+      #expect(log.contains("violates"))
+      #expect(!log.contains("canary"))
       #expect(EmbeddedPostgres.connectionIfRunning(dataFolder: folder) == first.connectionString)
       let second = #expect(throws: EmbeddedPostgresError.self) { try Self.start(folder) }
       #expect(second?.description.contains("process \(getpid())") == true)
