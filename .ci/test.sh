@@ -1,0 +1,40 @@
+#!/bin/bash
+# Everything that must hold before a change is accepted. The two suites both run even when the first
+# fails, and their summaries stand together at the end.
+set -euo pipefail
+.ci/packages.sh test
+. .ci/swift.sh
+started=$SECONDS
+
+.ci/check.sh
+mkdir -p .build/test-reports
+unit=.build/test-reports/unit.log
+end_to_end=.build/test-reports/end-to-end.log
+failed=0
+
+echo "== unit tests"
+swift test --skip-build 2>&1 | tee "$unit" || failed=1
+
+echo "== release build"
+.ci/build.sh messaging-hub
+
+echo "== end-to-end tests"
+venv=.build/venv
+requirements=Tests/EndToEnd/requirements.txt
+if ! cmp -s "$requirements" "$venv/requirements.txt"; then
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+  cp "$requirements" "$venv/requirements.txt"
+fi
+"$venv/bin/python" -m pytest Tests/EndToEnd -ra --durations=10 2>&1 | tee "$end_to_end" || failed=1
+
+echo
+echo "== summary after $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
+grep -E 'Test run with' "$unit" | sed 's/^/unit:       /' || echo "unit:       no summary: see $unit"
+tail -n 1 "$end_to_end" | sed 's/^/end to end: /'
+if [ "$failed" -ne 0 ]; then
+  echo "FAILED"
+  exit 1
+fi
+echo "PASSED"
