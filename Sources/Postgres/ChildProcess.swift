@@ -39,12 +39,12 @@ enum ChildProcess {
     return process
   }
 
-  /// Runs a program to its end.
+  /// Runs a program to its end; it is interrupted when we die meanwhile.
   /// - Returns: its exit code, or 128 + the signal that ended it.
   static func run(
     _ path: String, _ arguments: [String], output: String, user: User?
   ) throws(EmbeddedPostgresError) -> Int32 {
-    let process = try start(path, arguments, output: output, user: user, diesWithThread: false)
+    let process = try start(path, arguments, output: output, user: user, diesWithThread: true)
     return wait(for: process)
   }
 
@@ -72,7 +72,9 @@ enum ChildProcess {
   /// started. Zombies have no folder any more.
   static func servers(of cluster: String) -> [pid_t] {
     FileTree.names(in: "/proc").compactMap { pid_t($0) }.filter { process in
-      guard let name = FileTree.read("/proc/\(process)/comm"), name.hasPrefix("postgres") else { return false }
+      guard let name = FileTree.read("/proc/\(process)/comm"), name.hasPrefix("postgres") else {
+        return false
+      }
       return FileTree.canonical("/proc/\(process)/cwd") == cluster
     }
   }

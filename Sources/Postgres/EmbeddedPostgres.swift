@@ -286,8 +286,8 @@ package final class EmbeddedPostgres: Sendable {
       "logging_collector": "on", "log_directory": "log", "log_filename": "postgres-%a.log",
       "log_truncate_on_rotation": "on", "log_rotation_age": "1d", "log_rotation_size": "0",
       "log_line_prefix": "%m [%p] ", "log_timezone": "UTC", "timezone": "UTC",
-      // Statements hold people's messages: they stay out of the log, errors' statements too.
-      "log_min_error_statement": "panic", "log_min_messages": "warning",
+      // Statements and the details of errors hold people's messages: they stay out of the log.
+      "log_min_error_statement": "panic", "log_error_verbosity": "terse", "log_min_messages": "warning",
     ]
     settings.merge(configuration.settings) { $1 }
     return ["-D", layout.cluster]

@@ -88,7 +88,9 @@ struct EmbeddedPostgresLayout: Sendable, Equatable {
   ) throws(EmbeddedPostgresError) -> String {
     let short = "messaging-hub-\(user?.id ?? geteuid())-\(shortName(of: dataFolder))"
     var candidates = [dataFolder + "/run"]
-    if let runtimeFolder, !runtimeFolder.isEmpty, user == nil { candidates.append("\(runtimeFolder)/\(short)") }
+    if let runtimeFolder, !runtimeFolder.isEmpty, user == nil {
+      candidates.append("\(runtimeFolder)/\(short)")
+    }
     candidates.append("/tmp/\(short)")
     for candidate in candidates {
       let path = "\(candidate)/.s.PGSQL.\(port)"
@@ -135,6 +137,7 @@ package struct EmbeddedPostgresError: Error, Sendable, Equatable, CustomStringCo
   /// With the reason that errno holds.
   static func system(_ what: String) -> EmbeddedPostgresError {
     let reason = errno
-    return EmbeddedPostgresError("\(what): \(strerror(reason).map { String(cString: $0) } ?? "error \(reason)")")
+    return EmbeddedPostgresError(
+      "\(what): \(strerror(reason).map { String(cString: $0) } ?? "error \(reason)")")
   }
 }

@@ -30,7 +30,13 @@ struct FolderLock: Sendable {
     let number = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard number >= 0 else { throw .system("cannot open \(path)") }
     let descriptor = Descriptor(number)
-    guard flock(number, LOCK_EX | LOCK_NB) == 0 else {
+    // `holder` asks with a shared lock for a moment: a few more attempts tell that from a real holder.
+    var isTaken = false
+    for attempt in 0..<10 where !isTaken {
+      if attempt > 0 { usleep(10_000) }
+      isTaken = flock(number, LOCK_EX | LOCK_NB) == 0
+    }
+    guard isTaken else {
       let who = holder(of: path).map { "process \($0.process)" } ?? "another process"
       throw EmbeddedPostgresError(
         "\(who) runs the PostgreSQL of this data folder (\(path)): stop it, or choose another HUB_DATA")

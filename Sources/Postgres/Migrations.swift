@@ -17,7 +17,8 @@ package struct Migration: Sendable, Equatable {
 /// One at a time, by an advisory lock; each file in a transaction of its own together with its line in
 /// `hub_migrations`. Forward only: a file that was applied and has changed since, or a database that
 /// knows a later version than the binary, stops the start with words about what to do. The checksums
-/// are made by PostgreSQL's `sha256`.
+/// are made by PostgreSQL's `sha256`. What PostgreSQL refuses inside a transaction (CREATE INDEX
+/// CONCURRENTLY) cannot stand in a file.
 package struct Migrations: Sendable {
   package struct Configuration: Sendable {
     /// How long to wait for another migrator.

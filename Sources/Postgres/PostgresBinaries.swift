@@ -29,7 +29,9 @@ package struct PostgresBinaries: Sendable, Equatable {
     }
     var found: [PostgresBinaries] = []
     for folder in folders where FileTree.isExecutable("\(folder)/postgres") {
-      guard FileTree.isExecutable("\(folder)/initdb"), let version = majorVersion(in: folder) else { continue }
+      guard FileTree.isExecutable("\(folder)/initdb"), let version = majorVersion(in: folder) else {
+        continue
+      }
       found.append(PostgresBinaries(folder: folder, majorVersion: version))
     }
     return found.sorted { $0.majorVersion > $1.majorVersion }

@@ -56,6 +56,12 @@ package struct PostgresConfiguration: Sendable {
     parameters["client_encoding"] = "UTF8"
     // Looking for Kerberos tickets may block on name servers.
     parameters["gssencmode"] = parameters["gssencmode"] ?? "disable"
+    // A peer that went away without a word is noticed in half a minute, not in hours.
+    let keepAlive = [
+      "keepalives_idle": "15", "keepalives_interval": "5", "keepalives_count": "3",
+      "tcp_user_timeout": "30000",
+    ]
+    parameters.merge(keepAlive) { given, _ in given }
     parameters["options"] = ([parameters["options"]].compactMap { $0 } + sessionOptions())
       .joined(separator: " ")
     return parameters

@@ -16,6 +16,9 @@ package import EventLoop
 package final class PostgresConnection: @unchecked Sendable {
   // Safe because: used on its loop only, which each entry asserts.
 
+  /// The protocol counts them in 16 bits.
+  private static let bindsMax = 65_535
+
   package let loop: EventLoop
   package let configuration: PostgresConfiguration
   /// The server process, as pg_stat_activity numbers it.
@@ -116,6 +119,9 @@ package final class PostgresConnection: @unchecked Sendable {
     let bytes = batch.reduce(0) { $0 + $1.binds.reduce(0) { $0 + ($1.bytes?.count ?? 0) } }
     guard bytes <= configuration.stretchBytesMax else {
       throw PostgresError(.limit, "binds of more than \(configuration.stretchBytesMax) bytes")
+    }
+    guard batch.allSatisfy({ $0.binds.count <= Self.bindsMax }) else {
+      throw PostgresError(.limit, "more than \(Self.bindsMax) binds in one statement")
     }
     lastStretch += 1
     let due = deadline ?? configuration.deadlineAfter.map { loop.now + $0 }

@@ -6,7 +6,7 @@
 package struct PostgresError: Error, Sendable, Equatable, CustomStringConvertible {
   package struct Code: Sendable, Hashable, CustomStringConvertible {
     private enum Kind: String {
-      case connectFailed, connectionLost, timedOut, server, poolExhausted, unavailable, closed
+      case connectFailed, connectionLost, timedOut, server, rolledBack, poolExhausted, unavailable, closed
       case decoding, misuse, limit, migration, listener
     }
     private let kind: Kind
@@ -21,6 +21,8 @@ package struct PostgresError: Error, Sendable, Equatable, CustomStringConvertibl
     package static let timedOut = Code(.timedOut)
     /// PostgreSQL answered with an error; `server` has the fields.
     package static let server = Code(.server)
+    /// COMMIT was answered with a rollback.
+    package static let rolledBack = Code(.rolledBack)
     /// Too many callers wait for a connection, or this one waited too long. Nothing was sent.
     package static let poolExhausted = Code(.poolExhausted)
     /// No connection is open at the moment. Nothing was sent.

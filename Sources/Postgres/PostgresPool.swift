@@ -71,6 +71,8 @@ package final class PostgresPool: @unchecked Sendable {
   private final class Slot {
     var connection: PostgresConnection?
     var isLeased = false
+    /// Waiters that were given this session and have not sent their stretch yet.
+    var promised = 0
     var ended: UnsafeContinuation<PostgresError, Never>?
     var endedEarly: PostgresError?
   }
@@ -129,6 +131,17 @@ package final class PostgresPool: @unchecked Sendable {
         throw PostgresError(.closed, "the task was cancelled")
       }
     }
+  }
+
+  /// Waits until nothing is under way, then ends all sessions; at `limit` it ends them anyhow.
+  package func close(drainingFor limit: Duration) async {
+    let end = LoopInstant.current() + limit
+    while LoopInstant.current() < end,
+      !waiters.isEmpty || slots.contains(where: { $0.isLeased || ($0.connection?.inFlight ?? 0) > 0 })
+    {
+      do { try await loop.sleep(for: .milliseconds(5)) } catch { break }
+    }
+    close()
   }
 
   /// Ends all sessions; what is under way and who waits fail with `closed`.
@@ -202,7 +215,10 @@ package final class PostgresPool: @unchecked Sendable {
         _ = try? await connection.query("ROLLBACK")
         throw error
       }
-      _ = try await connection.query("COMMIT")
+      // After a failed statement, whose error the body kept to itself, COMMIT rolls back and succeeds.
+      guard try await connection.query("COMMIT").commandTag == "COMMIT" else {
+        throw PostgresError(.rolledBack, "a statement of the transaction had failed")
+      }
       return value
     }
   }
@@ -216,7 +232,7 @@ package final class PostgresPool: @unchecked Sendable {
       counters.refused += 1
       throw PostgresError(.unavailable, "no session with the database is open")
     }
-    if waiters.isEmpty, let free = free(isExclusive: isExclusive) { return free }
+    if waiters.isEmpty, let free = free(isExclusive: isExclusive)?.connection { return free }
     guard waiters.count < configuration.waitersMax else {
       counters.refused += 1
       throw PostgresError(.poolExhausted, "\(configuration.waitersMax) callers wait for a session")
@@ -231,6 +247,10 @@ package final class PostgresPool: @unchecked Sendable {
       waiters.append(waiter)
     }
     let connection = try outcome.get()
+    if !isExclusive, let slot = slots.first(where: { $0.connection === connection }) {
+      // From here to the sending of the stretch nothing suspends.
+      slot.promised -= 1
+    }
     if connection.isClosed {
       // It ended between the answer and now; nothing was sent.
       throw PostgresError(.unavailable, "the session ended before the statement was sent")
@@ -239,17 +259,18 @@ package final class PostgresPool: @unchecked Sendable {
   }
 
   /// The least busy session with room; leases it when asked for alone.
-  private func free(isExclusive: Bool) -> PostgresConnection? {
-    var best: Slot?
+  private func free(isExclusive: Bool) -> Slot? {
+    var best: (slot: Slot, load: Int)?
     for slot in slots where !slot.isLeased {
       guard let connection = slot.connection, connection.acceptsWork else { continue }
-      if isExclusive && connection.inFlight > 0 { continue }
-      guard connection.inFlight < configuration.stretchesPerConnectionMax else { continue }
-      if let known = best?.connection, known.inFlight <= connection.inFlight { continue }
-      best = slot
+      let load = connection.inFlight + slot.promised
+      if isExclusive && load > 0 { continue }
+      guard load < configuration.stretchesPerConnectionMax else { continue }
+      if let best, best.load <= load { continue }
+      best = (slot, load)
     }
-    if isExclusive { best?.isLeased = true }
-    return best?.connection
+    if isExclusive { best?.slot.isLeased = true }
+    return best?.slot
   }
 
   private func giveBack(_ connection: PostgresConnection) {
@@ -265,18 +286,11 @@ package final class PostgresPool: @unchecked Sendable {
   /// Serves who waits, in the order of coming. One who needs a session alone holds up those behind, or
   /// would never get it.
   private func serve() {
-    var planned: [ObjectIdentifier: Int] = [:]
-    while let waiter = waiters.first, let connection = free(isExclusive: waiter.isExclusive) {
-      // Stretches of waiters just answered are not sent yet: count them by hand.
-      let count = planned[ObjectIdentifier(connection), default: 0]
-      if !waiter.isExclusive {
-        guard connection.inFlight + count < configuration.stretchesPerConnectionMax else { return }
-        planned[ObjectIdentifier(connection)] = count + 1
-      } else if count > 0 {
-        slots.first { $0.connection === connection }?.isLeased = false
-        return
-      }
+    while let waiter = waiters.first, let slot = free(isExclusive: waiter.isExclusive),
+      let connection = slot.connection
+    {
       waiters.removeFirst()
+      if !waiter.isExclusive { slot.promised += 1 }
       answer(waiter, .success(connection))
     }
   }
@@ -326,6 +340,7 @@ package final class PostgresPool: @unchecked Sendable {
   private func run(_ connection: PostgresConnection, in slot: Slot) async -> PostgresError {
     slot.endedEarly = nil
     slot.isLeased = false
+    slot.promised = 0
     slot.connection = connection
     connection.onProgress = { [weak self] in self?.serve() }
     connection.onClose = { error in
@@ -359,7 +374,7 @@ package final class PostgresPool: @unchecked Sendable {
   private func backoff(_ failures: Int) -> Duration {
     let longest = configuration.backoff.upperBound
     var delay = configuration.backoff.lowerBound
-    for _ in 1..<max(2, min(failures, 32)) where delay < longest { delay = min(delay * 2, longest) }
+    for _ in 1..<max(1, min(failures, 32)) where delay < longest { delay = min(delay * 2, longest) }
     let half = delay / 2
     return half + .nanoseconds(Int64(random() % UInt64(max(1, half.wholeNanoseconds))))
   }

@@ -26,6 +26,11 @@ package final class PostgresRows: @unchecked Sendable, RandomAccessCollection {
     PQclear(result)
   }
 
+  /// What the command did: `INSERT 0 1`, `COMMIT`.
+  package var commandTag: String {
+    PQcmdStatus(result).map { String(cString: $0) } ?? ""
+  }
+
   package var startIndex: Int { 0 }
   package var endIndex: Int { rowCount }
 
