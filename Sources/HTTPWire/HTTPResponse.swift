@@ -49,6 +49,9 @@ package struct HTTPResponse: Sendable, Equatable {
   }
 }
 
+/// A response can be thrown: it ends a handler early, as its answer.
+extension HTTPResponse: Error {}
+
 /// Everything of a response that comes before its body, as a client reads it.
 package struct HTTPResponseHead: Sendable, Equatable {
   package var version: HTTPVersion
