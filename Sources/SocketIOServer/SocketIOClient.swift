@@ -280,11 +280,12 @@ final class SocketIOClient: @unchecked Sendable {
 
   private func acknowledgement(of id: UInt64, _ socket: SocketIOSocket) -> @Sendable ([UInt8]) -> Void {
     { [weak self, loop = server.loop] json in
-      let answer = { @Sendable in
+      let answer = { @Sendable [weak self] in
         guard let self, socket.isConnected else { return }
         self.send(
           SocketIOFrame(
-            SocketIOPacket(.acknowledgement, namespace: socket.namespace, acknowledgementID: id, payload: json)))
+            SocketIOPacket(
+              .acknowledgement, namespace: socket.namespace, acknowledgementID: id, payload: json)))
       }
       if loop.inLoop { answer() } else { loop.execute(answer) }
     }

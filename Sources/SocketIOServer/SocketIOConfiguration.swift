@@ -29,9 +29,9 @@ package struct SocketIOConfiguration: Sendable {
   /// Compresses WebSocket messages that the client offers to (RFC 7692). It saves bandwidth and
   /// costs processor time; off, as in the original.
   package var allowsCompression = false
-  /// Whether a page of this origin may use the server. Requests without an Origin, and from the
-  /// server's own, always may.
-  package var isOriginAllowed: @Sendable (String) -> Bool = { _ in false }
+  /// Which pages may use the server. Requests without an Origin, and from the server's own, always
+  /// may.
+  package var allowedOrigins = OriginRule.list([])
   /// Which shard this is; written into each session id.
   package var homeShard: UInt8 = 0
   /// Hands a request on to the shard whose session it is about. nil: such requests are refused.

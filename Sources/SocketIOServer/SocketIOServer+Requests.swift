@@ -12,51 +12,65 @@ extension SocketIOServer {
   /// say. CORS headers are part of the answer.
   package func handle(_ request: HTTPRequest) async -> HTTPAnswer {
     loop.assertInLoop()
-    let origin = request.headers["origin"]
-    guard isAllowed(origin, request) else { return .response(refuse(.forbidden, nil)) }
+    var answer = await answer(request)
+    if case .response(var response) = answer {
+      response.headers.set("Cache-Control", "no-store")
+      if !response.headers.contains("vary") {
+        response.headers.add(contentsOf: cors.headers(for: request.head))
+      }
+      answer = .response(response)
+    }
+    return answer
+  }
+
+  private func answer(_ request: HTTPRequest) async -> HTTPAnswer {
+    if let preflight = cors.preflight(for: request.head) { return .response(preflight) }
+    guard isAllowed(request) else { return .response(refuse(.forbidden)) }
     let query: URLQuery
     do throws(HTTPParseError) {
       query = try request.head.query()
     } catch {
-      return .response(refuse(.badRequest, origin))
+      return .response(refuse(.badRequest))
     }
-    if request.method == .options { return .response(preflight(origin)) }
+    if request.method == .options {
+      return .response(.empty(.noContent, headers: ["Allow": "GET, POST, OPTIONS"]))
+    }
     guard let transport = query["transport"].flatMap(EngineIOSession.Transport.init) else {
-      return .response(refuse(.unknownTransport, origin))
+      return .response(refuse(.unknownTransport))
     }
     guard let id = query["sid"], !id.isEmpty else {
-      return handshake(request, query, transport, origin)
+      return handshake(request, query, transport)
     }
     if let shard = SocketIOConfiguration.shard(ofSession: id), shard != configuration.homeShard,
       let forward = configuration.forward
     {
       return await forward(shard, request)
     }
-    guard let client = client(id) else { return .response(refuse(.unknownSession, origin)) }
+    guard let client = client(id) else { return .response(refuse(.unknownSession)) }
     switch transport {
-    case .websocket: return upgrade(client, request, origin)
-    case .polling: return .response(await poll(client, request, origin))
+    case .websocket: return upgrade(client, request)
+    case .polling: return .response(await poll(client, request))
     }
   }
 
   // MARK: Handshake
 
   private func handshake(
-    _ request: HTTPRequest, _ query: URLQuery, _ transport: EngineIOSession.Transport, _ origin: String?
+    _ request: HTTPRequest, _ query: URLQuery, _ transport: EngineIOSession.Transport
   ) -> HTTPAnswer {
-    guard request.method == .get else { return .response(refuse(.badHandshakeMethod, origin)) }
-    guard query["EIO"] == "4" else { return .response(refuse(.unsupportedVersion, origin)) }
+    guard request.method == .get else { return .response(refuse(.badHandshakeMethod)) }
+    guard query["EIO"] == "4" else { return .response(refuse(.unsupportedVersion)) }
     let handshake = SocketIOHandshake(
       headers: request.headers, query: query, peer: request.peer, isSecure: request.isSecure)
     switch transport {
     case .polling:
-      guard let client = open(.polling, .v4, handshake) else { return .response(busy(origin)) }
-      return .response(payload([client.openPacket], client, origin))
+      guard let client = open(.polling, .v4, handshake) else { return .response(busy()) }
+      return .response(payload([client.openPacket], client))
     case .websocket:
       guard request.headers.list("upgrade", contains: "websocket") else {
-        return .response(refuse(.badRequest, origin))
+        return .response(refuse(.badRequest))
       }
-      guard !isDraining, connectionCount < configuration.sessionsMax else { return .response(busy(origin)) }
+      guard !isDraining, connectionCount < configuration.sessionsMax else { return .response(busy()) }
       return switchProtocols(request) { server, connection in
         // Opened only now: a handshake that never completes leaves nothing behind.
         guard let client = server.open(.websocket, .v4, handshake) else { return connection.abort() }
@@ -65,11 +79,11 @@ extension SocketIOServer {
     }
   }
 
-  private func upgrade(_ client: SocketIOClient, _ request: HTTPRequest, _ origin: String?) -> HTTPAnswer {
+  private func upgrade(_ client: SocketIOClient, _ request: HTTPRequest) -> HTTPAnswer {
     guard request.method == .get, request.headers.list("upgrade", contains: "websocket") else {
-      return .response(refuse(.badRequest, origin))
+      return .response(refuse(.badRequest))
     }
-    if let refusal = client.webSocketArrived() { return .response(refuse(refusal, origin)) }
+    if let refusal = client.webSocketArrived() { return .response(refuse(refusal)) }
     loop.schedule(after: configuration.upgradeTimeout) { [weak client] in client?.upgradeTimedOut() }
     let answer = switchProtocols(request) { _, connection in await client.serveProbe(connection) }
     if case .response = answer { client.upgradeTimedOut() }
@@ -81,17 +95,17 @@ extension SocketIOServer {
     _ serve: @escaping @Sendable (SocketIOServer, WebSocketConnection) async -> Void
   ) -> HTTPAnswer {
     var response: HTTPResponse
-    switch WebSocketHandshake.answer(for: request) {
-    case .accept(let answer): response = answer
-    case .refuse(let answer): return .response(answer)
+    // The origin was checked for all requests alike.
+    switch WebSocketHandshake.answer(for: request, allowedOrigins: .any) {
+    case .success(let answer): response = answer
+    case .failure(let answer): return .response(answer)
     }
-    var deflate: PerMessageDeflate?
-    if configuration.allowsCompression {
-      deflate = PerMessageDeflate.negotiate(offers: request.headers.all("sec-websocket-extensions"))
-    }
+    let deflate =
+      configuration.allowsCompression
+      ? PerMessageDeflate.negotiate(offers: request.headers.all("sec-websocket-extensions")) : nil
     if let deflate { response.headers.set("Sec-WebSocket-Extensions", deflate.response) }
-    return .upgrade(response) { [weak self, deflate] socket, leftover in
-      guard let self else { return }
+    // No capture list: with one, Swift 6.3 runs an asynchronous closure off its caller's executor.
+    return .upgrade(response) { socket, leftover in
       let connection = WebSocketConnection(
         socket: socket, leftover: leftover, configuration: self.webSocketConfiguration, deflate: deflate)
       await serve(self, connection)
@@ -107,68 +121,59 @@ extension SocketIOServer {
 
   // MARK: Polling
 
-  private func poll(_ client: SocketIOClient, _ request: HTTPRequest, _ origin: String?) async -> HTTPResponse {
+  private func poll(_ client: SocketIOClient, _ request: HTTPRequest) async -> HTTPResponse {
     switch request.method {
     case .get:
       switch await client.poll() {
-      case .success(let packets): return payload(packets, client, origin)
-      case .failure(let refusal): return refuse(refusal, origin)
+      case .success(let packets): return payload(packets, client)
+      case .failure(let refusal): return refuse(refusal)
       }
     case .post:
       guard request.body.count <= configuration.payloadBytesMax else {
-        return answer(HTTPResponse.empty(.contentTooLarge), origin)
+        return HTTPResponse.empty(.contentTooLarge)
       }
-      if let refusal = await client.post(request.body) { return refuse(refusal, origin) }
-      return answer(HTTPResponse.text(.ok, "ok"), origin)
-    default: return refuse(.badRequest, origin)
+      if let refusal = await client.post(request.body) { return refuse(refusal) }
+      return HTTPResponse.text(.ok, "ok")
+    default: return refuse(.badRequest)
     }
   }
 
-  private func payload(_ packets: [EngineIOPacket], _ client: SocketIOClient, _ origin: String?) -> HTTPResponse {
+  private func payload(_ packets: [EngineIOPacket], _ client: SocketIOClient) -> HTTPResponse {
     let bytes = EngineIOPayload.encode(packets, revision: client.session.revision)
-    return answer(HTTPResponse.bytes(.ok, bytes, type: "text/plain; charset=UTF-8"), origin)
+    return HTTPResponse.bytes(.ok, bytes, type: "text/plain; charset=UTF-8")
   }
 
   // MARK: Refusals and origins
 
-  private func refuse(_ refusal: EngineIORefusal, _ origin: String?) -> HTTPResponse {
+  private func refuse(_ refusal: EngineIORefusal) -> HTTPResponse {
     let json: JSONValue = ["code": .integer(Int64(refusal.rawValue)), "message": .string(refusal.message)]
-    return answer(HTTPResponse.json(refusal == .forbidden ? .forbidden : .badRequest, json.encoded()), origin)
+    return HTTPResponse.json(refusal == .forbidden ? .forbidden : .badRequest, json.encoded())
   }
 
-  private func busy(_ origin: String?) -> HTTPResponse {
+  private func busy() -> HTTPResponse {
     var response = HTTPResponse.text(.serviceUnavailable, "too many connections")
     response.headers.set("Retry-After", "5")
-    return answer(response, origin)
-  }
-
-  private func isAllowed(_ origin: String?, _ request: HTTPRequest) -> Bool {
-    guard let origin else { return true }
-    if let authority = origin.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false).last,
-      origin.hasPrefix("http"), !authority.isEmpty, equalsIgnoringCase(String(authority), request.head.authority)
-    {
-      return true
-    }
-    return configuration.isOriginAllowed(origin)
-  }
-
-  private func preflight(_ origin: String?) -> HTTPResponse {
-    var response = HTTPResponse.empty(.noContent)
-    response.headers.set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
-    response.headers.set("Access-Control-Allow-Headers", "Authorization, Content-Type")
-    response.headers.set("Access-Control-Max-Age", "600")
-    return answer(response, origin)
-  }
-
-  /// Adds what every answer has.
-  private func answer(_ response: HTTPResponse, _ origin: String?) -> HTTPResponse {
-    var response = response
-    response.headers.set("Cache-Control", "no-store")
-    if let origin {
-      response.headers.set("Access-Control-Allow-Origin", origin)
-      response.headers.set("Access-Control-Allow-Credentials", "true")
-      response.headers.set("Vary", "Origin")
-    }
     return response
+  }
+
+  /// Browsers do not keep pages from opening WebSockets to other sites, so this does.
+  private func isAllowed(_ request: HTTPRequest) -> Bool {
+    let origins = request.headers.all("origin")
+    guard let origin = origins.first else { return true }
+    guard origins.count == 1 else { return false }
+    return configuration.allowedOrigins.allows(origin) || isOwn(origin, request)
+  }
+
+  private func isOwn(_ origin: String, _ request: HTTPRequest) -> Bool {
+    guard !request.head.authority.isEmpty else { return false }
+    return ["http://", "https://"].contains { equalsIgnoringCase(origin, $0 + request.head.authority) }
+  }
+
+  private var cors: CORSPolicy {
+    var policy = CORSPolicy(origins: configuration.allowedOrigins)
+    policy.methods = [.get, .post]
+    policy.requestHeaders = ["Authorization", "Content-Type"]
+    policy.exposedHeaders = []
+    return policy
   }
 }

@@ -1,6 +1,4 @@
 package import EventLoop
-package import HTTPServer
-package import HTTPWire
 import SocketIOWire
 import WebSocketWire
 
@@ -30,7 +28,8 @@ package final class SocketIOServer: @unchecked Sendable {
     self.application = application
     // A twentieth of the interval is early enough for everybody and seldom enough to cost nothing.
     let tick = min(max(configuration.pingInterval.milliseconds / 20, 5), 1_000)
-    wheel = DueWheel(tickMilliseconds: tick, slotCount: 64, nowMilliseconds: Self.milliseconds(LoopInstant.current()))
+    wheel = DueWheel(
+      tickMilliseconds: tick, slotCount: 64, nowMilliseconds: Self.milliseconds(LoopInstant.current()))
   }
 
   /// Sessions that are open.

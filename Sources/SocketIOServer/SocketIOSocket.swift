@@ -62,7 +62,8 @@ package final class SocketIOSocket: @unchecked Sendable, Hashable {
   /// Sends an event. The frame's namespace must be the socket's. Nothing happens after it disconnected; a
   /// client with too much unread is disconnected instead.
   package func emit(_ frame: SocketIOFrame) {
-    precondition(frame.namespace == namespace, "a frame for \(frame.namespace) sent to a socket in \(namespace)")
+    precondition(
+      frame.namespace == namespace, "a frame for \(frame.namespace) sent to a socket in \(namespace)")
     switch state {
     case .connecting(var frames):
       state = .disconnected
