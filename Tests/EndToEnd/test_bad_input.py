@@ -7,6 +7,7 @@ import re
 import secrets
 import socket
 import time
+from datetime import datetime, timezone
 
 import pytest
 from standardwebhooks.webhooks import Webhook
@@ -97,8 +98,6 @@ def test_a_bad_standard_webhook_is_401_and_leaves_nothing(hub, user, custom, nam
 
 
 def test_takes_what_the_published_library_signs(hub, user, custom):
-    from datetime import datetime, timezone
-
     body = json.dumps(custom.message("m1", "from the library"))
     now = datetime.now(timezone.utc)
     signature = Webhook(custom.secret).sign("msg_1", now, body)
