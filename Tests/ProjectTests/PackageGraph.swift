@@ -18,7 +18,7 @@ enum Layer: String {
     case .domain: [.ground, .wire, .domain]
     case .product: [.ground, .wire, .machinery, .domain]
     case .program: [.door, .ground, .wire, .machinery, .domain, .product]
-    case .tool: []
+    case .tool: [.tool]
     }
   }
 
