@@ -107,7 +107,7 @@ struct TidyTests {
   @Test("every type that another module can see says what it is")
   func typesAreDocumented() throws {
     let declaration =
-      /^\s*package\s+(?:(?:final|indirect|nonisolated)\s+)*(?:struct|class|enum|actor|protocol)\s+\w/
+      /^package\s+(?:(?:final|indirect|nonisolated)\s+)*(?:struct|class|enum|actor|protocol)\s+\w/
     for file in try Self.files() where Self.isProduct(file) {
       for index in file.code.indices where file.code[index].contains(declaration) {
         let above = file.lines[..<index].reversed().first {
