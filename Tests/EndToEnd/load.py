@@ -72,7 +72,7 @@ def assert_all_there_once(user, accounts, acknowledged):
     """Every acknowledged message is stored exactly once, in its account and conversation."""
     stored = []
     for conversation in user.conversations(limit=100):
-        for message in user.messages(conversation["id"], limit=200):
+        for message in user.messages(conversation["id"], limit=100):
             stored.append((message["accountId"], message["text"]))
     expected = sorted((account, text) for account, _, text in acknowledged)
     assert sorted(stored) == expected
