@@ -99,6 +99,7 @@ class Hub:
         return self.process.pid
 
     def start(self, wait=True):
+        assert BINARY.exists(), f"{BINARY} is not built: make build"
         assert self.process is None, "the hub runs already"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
