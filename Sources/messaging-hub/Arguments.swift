@@ -93,7 +93,8 @@ struct Arguments: Sendable, Equatable {
   func integer(_ name: String, in range: ClosedRange<Int>, default standard: Int) throws(UsageError) -> Int {
     guard let text = values[name] else { return standard }
     guard let number = Int(text), range.contains(number) else {
-      throw UsageError("--\(name) is a whole number from \(range.lowerBound) to \(range.upperBound), not '\(text)'")
+      throw UsageError(
+        "--\(name) is a whole number from \(range.lowerBound) to \(range.upperBound), not '\(text)'")
     }
     return number
   }
