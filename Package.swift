@@ -107,6 +107,8 @@ let package = Package(
     tests("Messaging", ["JSON"]),
     tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"]),
     tests("Hub", ["Platforms", "Messaging", "Postgres", "EventLoop", "Security", "Bytes", "JSON"]),
+    .testTarget(
+      name: "messaging-hubTests", dependencies: ["messaging-hub", "Hub"], swiftSettings: settings),
     .testTarget(name: "ProjectTests", swiftSettings: settings),
   ]
 )
