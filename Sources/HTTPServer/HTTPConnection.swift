@@ -319,9 +319,13 @@ final class HTTPConnection {
     }
     let context = ResponseWriter.Exchange(
       method: current?.head.method ?? .get, keepAlive: false, date: server.date())
-    guard let encoded = try? ResponseWriter.encode(problem, for: context) else { return socket.close() }
-    socket.write(encoded.head)
-    finish(current, status)
+    do {
+      socket.write(try ResponseWriter.encode(problem, for: context).head)
+      finish(current, status)
+    } catch {
+      // Only a field of ours could be malformed, and then there is nothing to say.
+      socket.close()
+    }
   }
 
   /// Forgets the current request and gives its share of the memory for bodies back.
@@ -350,7 +354,8 @@ final class HTTPConnection {
     socket.shutdownAfterFlush()
     do throws(SocketError) {
       try await socket.drain(below: 0, deadline: now + server.configuration.writeStallMax)
-      let deadline = now + server.configuration.lingerMax
+      let lingerMax = server.configuration.lingerMax
+      let deadline = now + (server.isDraining ? min(lingerMax, .seconds(1)) : lingerMax)
       while now < deadline {
         var scrap = ByteBuffer()
         if try await socket.read(into: &scrap, deadline: deadline) == 0 { break }
