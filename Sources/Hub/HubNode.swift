@@ -104,8 +104,8 @@ package final class HubNode: Sendable {
     settings.applicationName = "messaging-hub migrate"
     let configuration = settings
     let blocking = blocking
-    let applied = try await loop.shard.run { _ in
-      try await HubMigrations.apply(configuration, on: loop, blocking: blocking)
+    let applied = try await loop.shard.run { shard in
+      try await HubMigrations.apply(configuration, on: shard.loop, blocking: blocking)
     }
     if !applied.isEmpty {
       parts.log.info("migrated", ["versions": .string(applied.map(String.init).joined(separator: ","))])
@@ -177,7 +177,7 @@ package final class HubNode: Sendable {
       loop: loop, store: store, relay: relay, peers: peers, node: ids.next(),
       retention: parts.configuration.retention, log: parts.log)
     running.withLock { $0.housekeeping = housekeeping }
-    loop.spawn { _ in await housekeeping.run() }
+    Task { await housekeeping.run() }
   }
 
   // MARK: Stop
@@ -195,7 +195,7 @@ package final class HubNode: Sendable {
         group.addTask { await shard.stop(within: limit) }
       }
     }
-    if let listener = parts.listener { await listener.loop.shard.run { _ in listener.close() } }
+    if let listener = parts.listener { listener.loop.execute { listener.close() } }
     for shard in parts.shards { shard.loop.shutDown() }
   }
 }

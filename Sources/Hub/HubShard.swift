@@ -149,8 +149,8 @@ package final class HubShard: Sendable {
   private func forward(_ request: HTTPRequest, to index: Int) async -> HTTPAnswer {
     let target = siblings.withLock { index < $0.count ? $0[index] : nil }
     guard let target, target !== self else { return .response(Problem.invalid("unknown session").response()) }
-    return await target.loop.shard.run { _ in
-      guard let server = target.servers.withLock({ $0?.socketIO }) else {
+    return await target.loop.shard.run { shard in
+      guard shard.loop.inLoop, let server = target.servers.withLock({ $0?.socketIO }) else {
         return .response(Problem.unavailable.response())
       }
       return await server.handle(request)

@@ -58,7 +58,10 @@ package final class PostgresListener: @unchecked Sendable {
     loop.assertInLoop()
     guard !hasStarted else { return }
     hasStarted = true
-    loop.spawn { [weak self] _ in await self?.keep() }
+    loop.spawn { [weak self] shard in
+      _ = shard.loop
+      await self?.keep()
+    }
   }
 
   package func close() {

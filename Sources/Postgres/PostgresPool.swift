@@ -108,7 +108,10 @@ package final class PostgresPool: @unchecked Sendable {
     hasStarted = true
     for index in 0..<max(1, configuration.size) {
       slots.append(Slot())
-      loop.spawn { [weak self] _ in await self?.keep(index) }
+      loop.spawn { [weak self] shard in
+        _ = shard.loop
+        await self?.keep(index)
+      }
     }
     loop.spawn { [weak self] shard in
       while let interval = self?.configuration.probeInterval {

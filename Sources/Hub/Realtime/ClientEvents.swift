@@ -29,7 +29,7 @@ extension RealtimeGateway: SocketIOApplication {
     let lastSeq = fields?["lastSeq"]?.integer ?? socket.handshake.query("lastSeq").flatMap { Int64($0) }
     let gateway = self
     // Runs after the CONNECT packet has been answered, so that no event can overtake it.
-    loop.spawn { _ in await gateway.authenticate(id: id, token: token, lastSeq: lastSeq) }
+    Task { await gateway.authenticate(id: id, token: token, lastSeq: lastSeq) }
     return .accept
   }
 
