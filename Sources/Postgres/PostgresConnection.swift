@@ -456,7 +456,8 @@ package final class PostgresConnection: @unchecked Sendable {
     isCancelling = true
     let request = CancelRequest(pointer: cancel)
     let blocking = blocking
-    loop.spawn { [weak self] _ in
+    loop.spawn { [weak self] shard in
+      _ = shard.loop
       _ = try? await blocking.run { request.send() }
       self?.cancelled()
     }
