@@ -1,10 +1,10 @@
-package import Bytes
+import Bytes
 package import EventLoop
 import HTTPServer
 import HTTPWire
 import JSON
 import Platforms
-package import Postgres
+import Postgres
 package import Security
 import SocketIOServer
 import Synchronization

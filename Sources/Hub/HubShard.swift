@@ -100,8 +100,7 @@ package final class HubShard: Sendable {
     socketIO.homeShard = UInt8(parts.index)
     socketIO.randomBytes = { SecureRandom.bytes($0) }
     socketIO.observer = parts.metrics
-    let origins = origins
-    socketIO.isOriginAllowed = { origins.allows($0) }
+    socketIO.allowedOrigins = origins
     socketIO.forward = { [weak self] shard, request in
       guard let self else { return .response(Problem.unavailable.response()) }
       return await self.forward(request, to: Int(shard))

@@ -21,6 +21,17 @@ enum ItemJSON {
     return String(decoding: JSONValue.array(attachments.map(attachment)).encoded(), as: UTF8.self)
   }
 
+  /// A message's details with its album, which has no column of its own; nil when there are none.
+  static func details(_ message: InboundMessage) -> String? {
+    var details = message.details
+    if let album = message.albumID {
+      var members = details?.object ?? [:]
+      members["albumId"] = .string(album)
+      details = .object(members)
+    }
+    return details.map { String(decoding: $0.encoded(), as: UTF8.self) }
+  }
+
   /// The rows of one item that is not a message. Typing is not stored and has none.
   static func changes(_ item: InboundItem) -> [Change] {
     switch item {
@@ -50,14 +61,15 @@ enum ItemJSON {
   }
 
   private static func change(_ edit: MessageEdit) -> Change {
-    var body: [String: JSONValue] = [:]
-    body["text"] = edit.text.map { .string($0) }
-    body["kind"] = edit.kind.map { .string($0.rawValue) }
-    if let list = edit.attachments { body["attachments"] = .array(list.map(attachment)) }
-    if let details = edit.details { body["details"] = details }
-    return Change(
+    // An edit is the whole new content, so every member is written.
+    Change(
       kind: "edit", conversation: edit.conversation.externalID, message: edit.externalID,
-      at: edit.editedAt, order: edit.order, body: .object(body))
+      at: edit.editedAt, order: edit.order,
+      body: [
+        "text": edit.text.map { .string($0) } ?? .null, "kind": .string(edit.kind.rawValue),
+        "attachments": .array(edit.attachments.map(attachment)), "details": edit.details ?? .null,
+        "preview": .string(Preview.text(kind: edit.kind, text: edit.text, attachments: edit.attachments)),
+      ])
   }
 
   private static func changes(_ deletion: MessageDeletion) -> [Change] {
@@ -91,8 +103,10 @@ enum ItemJSON {
 
   private static func change(_ mark: ReadMark) -> Change {
     var body: [String: JSONValue] = [:]
-    body["upToAt"] = mark.upToTime.map { .string($0.rfc3339) }
-    body["upToExternalId"] = mark.upToMessage.map { .string($0) }
+    switch mark.upTo {
+    case .time(let time): body["upToAt"] = .string(time.rfc3339)
+    case .message(let id): body["upToExternalId"] = .string(id)
+    }
     return Change(
       kind: "read", conversation: mark.conversation.externalID, at: mark.at, body: .object(body))
   }
@@ -100,7 +114,6 @@ enum ItemJSON {
   private static func change(_ membership: MembershipChange) -> Change {
     Change(
       kind: "membership", conversation: membership.conversation.externalID, at: membership.at,
-      order: membership.order,
       body: [
         "joined": .array(membership.joined.map(person)), "left": .array(membership.left.map(person)),
       ])
