@@ -164,9 +164,14 @@ package final class HubShard: Sendable {
     let gateway = gateway
     await loop.shard.run { shard in
       let deadline = shard.loop.now + limit
+      // No new connections from here on, while the clients are told one after the other.
+      let draining = Task {
+        _ = shard
+        await servers.http.drain(deadline: deadline)
+      }
       await gateway.drain()
       await servers.socketIO.close(reason: .serverShutdown, within: limit / 4)
-      await servers.http.drain(deadline: deadline)
+      await draining.value
     }
   }
 }
