@@ -43,7 +43,7 @@ let package = Package(
     // Ground.
     module("Bytes"),
     module("JSON", ["Bytes"]),
-    module("Telemetry", ["Bytes"]),
+    module("Telemetry", ["Bytes", "JSON"]),
     module("Security", ["COpenSSL", "Bytes", "JSON"]),
 
     // Wire: pure.
@@ -93,8 +93,8 @@ let package = Package(
 
     tests("Bytes"),
     tests("JSON"),
-    tests("Telemetry"),
-    tests("Security", ["Bytes"]),
+    tests("Telemetry", ["Bytes", "JSON"]),
+    tests("Security", ["Bytes", "JSON"]),
     tests("HTTPWire", ["Bytes"]),
     tests("WebSocketWire", ["Bytes"]),
     tests("SocketIOWire", ["Bytes"]),
@@ -104,7 +104,7 @@ let package = Package(
     tests(
       "SocketIOServer",
       ["HTTPServer", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
-    tests("Messaging", ["JSON"]),
+    tests("Messaging", ["JSON", "Bytes"]),
     tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"]),
     tests("Hub", ["Platforms", "Messaging", "Postgres", "EventLoop", "Security", "Bytes", "JSON"]),
     .testTarget(
