@@ -438,7 +438,10 @@ final class SocketIOClient: @unchecked Sendable {
     if isHandling {
       notices.append((socket, reason))
     } else {
-      server.loop.spawn { [application = server.application] _ in
+      let application = server.application
+      server.loop.spawn { shard in
+        // Named, and without a capture list: otherwise the closure would not stay on the loop.
+        shard.assertIsolated()
         await application.disconnected(socket, reason: reason)
       }
     }

@@ -73,7 +73,11 @@ struct SocketIOFixture: Sendable {
     http.listen(listener)
     let fixture = SocketIOFixture(
       loop: loop, server: server, application: application, address: listener.address)
-    return try await loop.shard.run { _ in try await body(fixture) }
+    return try await loop.shard.run { shard in
+      // The shard must be named: a closure with `_` for it does not stay on the loop.
+      shard.assertIsolated()
+      return try await body(fixture)
+    }
   }
 
   var soon: LoopInstant { loop.now + .seconds(10) }
@@ -105,7 +109,7 @@ struct SocketIOFixture: Sendable {
   }
 
   func sessionID(in open: String) -> String {
-    open.split(separator: "\"").dropFirst(2).first.map(String.init) ?? ""
+    open.split(separator: "\"").dropFirst(3).first.map(String.init) ?? ""
   }
 
   /// Opens a WebSocket; nil when the server refuses.
@@ -126,9 +130,15 @@ struct SocketIOFixture: Sendable {
       configuration: WebSocketConnection.Configuration(pingInterval: nil), maskKeys: { 0x1234_5678 })
   }
 
+  /// Opens a WebSocket that the server must take. (`#require` around an `await` would leave the loop.)
+  func opened(_ session: String = "") async throws -> WebSocketConnection {
+    let connection = try await webSocket(session)
+    return try #require(connection)
+  }
+
   /// Opens a WebSocket session and joins `/`.
   func joined() async throws -> WebSocketConnection {
-    let connection = try #require(try await webSocket())
+    let connection = try await opened()
     _ = await connection.receive()
     connection.send(text: "40")
     _ = await connection.receive()
