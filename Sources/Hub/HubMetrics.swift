@@ -187,30 +187,30 @@ package final class HubMetrics: Sendable {
   }
 
   /// Shows the state of a shard's database pool. Call with the statistics of one moment.
-  package func sample(pool: String, shard: Int, _ statistics: PostgresPool.Statistics) {
+  package func sample(pool: String, shard: String, _ statistics: PostgresPool.Statistics) {
     let states = [
       ("idle", statistics.idle), ("busy", statistics.busy), ("connecting", statistics.connecting),
     ]
     for (state, count) in states {
       registry.gauge(
         "hub_database_sessions", "Sessions with the database, by pool and state",
-        ["pool": pool, "shard": "\(shard)", "state": state]
+        ["pool": pool, "shard": shard, "state": state]
       ).set(count)
     }
     registry.gauge(
-      "hub_database_waiting", "Callers that wait for a session", ["pool": pool, "shard": "\(shard)"]
+      "hub_database_waiting", "Callers that wait for a session", ["pool": pool, "shard": shard]
     ).set(statistics.waiting)
   }
 
   /// Shows the work of a shard's event loop.
-  package func sample(loop: EventLoop.Statistics, shard: Int) {
+  package func sample(loop: EventLoop.Statistics, shard: String) {
     let totals = [
       ("hub_loop_turns_total", "Turns of an event loop", loop.turns),
       ("hub_loop_jobs_total", "Jobs run by an event loop", loop.jobs),
       ("hub_loop_job_bound_hits_total", "Turns that left jobs for the next one", loop.jobBoundHits),
     ]
     for (name, help, total) in totals {
-      let counter = registry.counter(name, help, ["shard": "\(shard)"])
+      let counter = registry.counter(name, help, ["shard": shard])
       counter.add(Int(clamping: total) - Int(clamping: counter.value))
     }
   }

@@ -45,7 +45,13 @@ package struct Replay: Sendable {
       id: id, tenant: record.tenant, account: record.account, platform: record.platform,
       receivedAt: record.receivedAt, headers: stored.headers, body: stored.body, hash: stored.hash,
       parserVersion: platform.parserVersion, outcome: outcome, items: items)
-    let events = try await IngestStatement.run([delivery], on: store.writer, ids: ids, notify: notify)
+    let events: [UserEvent]
+    do throws(PostgresError) {
+      events = try await IngestStatement.run([delivery], on: store.writer, ids: ids, notify: notify)
+    } catch {
+      guard error.isDataFault else { throw error }
+      return (.dead(reason: "store: \(error)"), [])
+    }
     switch outcome {
     case .done: return (.done, events)
     case .dead(let reason): return (.dead(reason: reason), events)
