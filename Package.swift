@@ -67,7 +67,7 @@ let package = Package(
     .target(
       name: "Hub",
       dependencies: [
-        "Platforms", "Messaging", "SocketIOServer", "HTTPServer", "HTTPWire", "WebSocketWire",
+        "Platforms", "Messaging", "SocketIOServer", "SocketIOWire", "HTTPServer", "HTTPWire", "WebSocketWire",
         "Postgres", "EventLoop", "Security", "Telemetry", "Bytes", "JSON",
       ],
       swiftSettings: settings,
@@ -75,7 +75,7 @@ let package = Package(
     program(
       "messaging-hub",
       [
-        "Hub", "Platforms", "Messaging", "HTTPServer", "Postgres", "EventLoop", "Security", "Telemetry",
+        "Hub", "Platforms", "Messaging", "HTTPServer", "HTTPWire", "Postgres", "EventLoop", "Security", "Telemetry",
         "Bytes", "JSON", "CLinux",
       ]),
     program(
