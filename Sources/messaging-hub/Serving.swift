@@ -91,7 +91,7 @@ struct Serving {
         now: clock.now())
     else { return }
     let secret = "hello-\(SecureRandom.token(byteCount: 9))"
-    Console.print(
+    Console.text(
       """
 
       The hub listens on \(url)
