@@ -106,9 +106,41 @@ extension SocketIOServer {
     if let deflate { response.headers.set("Sec-WebSocket-Extensions", deflate.response) }
     // No capture list: with one, Swift 6.3 runs an asynchronous closure off its caller's executor.
     return .upgrade(response) { socket, leftover in
-      let connection = WebSocketConnection(
-        socket: socket, leftover: leftover, configuration: self.webSocketConfiguration, deflate: deflate)
-      await serve(self, connection)
+      guard socket.loop !== self.loop else {
+        return await serve(self, self.connection(socket, leftover, deflate))
+      }
+      self.moveHome(socket, leftover, deflate, serve)
+    }
+  }
+
+  private func connection(
+    _ socket: Socket, _ leftover: ByteBuffer, _ deflate: PerMessageDeflate?
+  ) -> WebSocketConnection {
+    WebSocketConnection(
+      socket: socket, leftover: leftover, configuration: webSocketConfiguration, deflate: deflate)
+  }
+
+  /// Brings a WebSocket that came in on another loop (the kernel deals connections out) to the loop
+  /// of its session. Runs on the other loop.
+  private func moveHome(
+    _ socket: Socket, _ leftover: ByteBuffer, _ deflate: PerMessageDeflate?,
+    _ serve: @escaping @Sendable (SocketIOServer, WebSocketConnection) async -> Void
+  ) {
+    let detached: Socket.Detached
+    do throws(SocketError) {
+      detached = try socket.detach()
+    } catch {
+      return
+    }
+    loop.spawn { shard in
+      shard.assertIsolated()
+      do throws(SocketError) {
+        let home = try Socket.attach(detached, to: self.loop)
+        await serve(self, self.connection(home, leftover, deflate))
+        home.close()
+      } catch {
+        // No room in the loop's epoll set: the connection closes, the client goes on polling.
+      }
     }
   }
 
