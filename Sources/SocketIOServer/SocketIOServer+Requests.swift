@@ -4,6 +4,7 @@ package import HTTPServer
 package import HTTPWire
 import JSON
 import SocketIOWire
+import Synchronization
 import WebSocketWire
 
 /// The requests under the path: handshake, poll, POST, upgrade, preflight.
@@ -71,9 +72,13 @@ extension SocketIOServer {
         return .response(refuse(.badRequest))
       }
       guard !isDraining, connectionCount < configuration.sessionsMax else { return .response(busy()) }
+      // The closure lives as long as the connection; what it was told at the start should not.
+      let arrival = Arrival(handshake)
       return switchProtocols(request) { server, connection in
         // Opened only now: a handshake that never completes leaves nothing behind.
-        guard let client = server.open(.websocket, .v4, handshake) else { return connection.abort() }
+        guard let handshake = arrival.take(), let client = server.open(.websocket, .v4, handshake) else {
+          return connection.abort()
+        }
         await client.serve(connection)
       }
     }
@@ -207,5 +212,21 @@ extension SocketIOServer {
     policy.requestHeaders = ["Authorization", "Content-Type"]
     policy.exposedHeaders = []
     return policy
+  }
+}
+
+/// A handshake that is handed on once and then forgotten.
+private final class Arrival: Sendable {
+  private let handshake: Mutex<SocketIOHandshake?>
+
+  init(_ handshake: SocketIOHandshake) {
+    self.handshake = Mutex(handshake)
+  }
+
+  func take() -> SocketIOHandshake? {
+    handshake.withLock { handshake in
+      defer { handshake = nil }
+      return handshake
+    }
   }
 }
