@@ -91,16 +91,20 @@ extension HubStore {
   package func messages(
     _ principal: Principal, conversation: UUIDv7, _ anchor: MessageAnchor, limit: Int
   ) async throws -> MessagePage {
+    // Around a message both sides may go on anyway; in the other lists one row more tells.
+    var asked = limit + 1
+    if case .around = anchor { asked = limit }
     let rows = try await read(
       principal, "SELECT id, data FROM list_messages($1, $2, $3, $4, $5, $6)",
       [
         .text(principal.tenant), .text(principal.user), .uuid(conversation), .text(anchor.mode),
-        .uuid(anchor.message), .int4(Int32(clamping: limit + 1)),
+        .uuid(anchor.message), .int4(Int32(clamping: asked)),
       ])
     guard let first = rows.first else {
       // Nothing there and nothing to see are told apart.
       _ = try await self.conversation(principal, conversation)
       if let message = anchor.message { _ = try await self.message(principal, message) }
+      if case .around = anchor { throw HubStoreError.notFound }
       return MessagePage(items: [], next: nil, previous: nil)
     }
     let shown = rows.prefix(limit)
@@ -118,7 +122,6 @@ extension HubStore {
       return MessagePage(
         items: items, next: hasMore ? .message(.after, id: lastID) : nil, previous: .message(.before, id: firstID))
     case .around:
-      // Where the middle lies is the database's matter, so both sides may go on.
       return MessagePage(
         items: items, next: .message(.before, id: lastID), previous: .message(.after, id: firstID))
     }
