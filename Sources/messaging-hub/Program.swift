@@ -42,6 +42,18 @@ struct Program: Sendable {
     return (Logger(sink: sink, clock: { Timestamp.current }), sink)
   }
 
+  /// Everything that a hub is made of, before it runs. Warnings go to the log.
+  /// - Throws: with a text that says what to set.
+  func installation() throws -> Installation {
+    let settings = try settings()
+    let secrets = try SecretStore(settings).secrets(settings)
+    let (log, sink) = logger(settings, descriptor: STDOUT_FILENO)
+    for warning in settings.warnings { log.warning(warning) }
+    for path in secrets.made { log.info("made a secret for development", ["file": .string(path)]) }
+    return Installation(
+      settings: settings, tokens: secrets.tokens, keys: secrets.keys, log: log, sink: sink, clock: Self.clock)
+  }
+
   /// Runs work on an event loop of its own and ends the loop.
   static func onLoop<T: Sendable>(
     _ name: String, _ body: @escaping @Sendable (EventLoop) async throws -> T
@@ -50,6 +62,17 @@ struct Program: Sendable {
     defer { loop.shutDown() }
     return try await loop.shard.run { shard in try await body(shard.loop) }
   }
+}
+
+/// What a hub is made of.
+struct Installation: Sendable {
+  let settings: Settings
+  let tokens: TokenAuthority
+  let keys: KeyRing
+  let log: Logger
+  /// Flush it before the program ends.
+  let sink: LogSink
+  let clock: WallClock
 }
 
 extension Timestamp {

@@ -217,3 +217,27 @@ extension HubStore {
       credentials: try row.optionalBytes(5))
   }
 }
+
+/// For the command line, over all tenants.
+extension HubStore {
+  /// Makes sure that the user has a row, and leaves one that is there as it is.
+  package func ensureUser(_ principal: Principal) async throws {
+    _ = try await writer.batch([
+      PostgresStatement(
+        "INSERT INTO tenants (id) VALUES ($1) ON CONFLICT DO NOTHING", [.text(principal.tenant)]),
+      PostgresStatement(
+        "INSERT INTO users (tenant_id, id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        [.text(principal.tenant), .text(principal.user)]),
+    ])
+  }
+
+  /// All accounts, oldest first. - Parameter tenant: nil: of every tenant.
+  package func allAccounts(tenant: String?) async throws -> [(tenant: String, record: AccountRecord)] {
+    try await writer.query(
+      """
+      SELECT \(Self.columns), a.tenant_id FROM accounts a
+      WHERE a.deleted_at IS NULL AND ($1::text IS NULL OR a.tenant_id = $1) ORDER BY a.created_at, a.id
+      """, [.text(tenant)]
+    ).map { (tenant: try $0.string(7), record: try Self.record($0)) }
+  }
+}

@@ -144,3 +144,30 @@ extension HubStore {
     return document
   }
 }
+
+/// An unread count that is not what the rows say.
+package struct UnreadDrift: Sendable, Equatable {
+  /// Which count: of a conversation, or of a platform.
+  package let kind: String
+  package let tenant: String
+  package let user: String
+  /// The conversation's id, or the platform.
+  package let place: String
+  package let stored: Int64
+  package let counted: Int64
+}
+
+extension HubStore {
+  /// Recounts every unread count. Reads all memberships: for the command line.
+  /// - Parameter tenant: nil: all.
+  package func unreadDrift(tenant: String?) async throws -> [UnreadDrift] {
+    try await writer.query(
+      "SELECT kind, tenant_id, user_id, place, stored, counted FROM verify_unread($1)", [.text(tenant)]
+    ).map { row in
+      UnreadDrift(
+        kind: try row.string(0), tenant: try row.string(1), user: try row.string(2),
+        place: try row.optionalString(3) ?? "", stored: try row.optionalInt64(4) ?? 0,
+        counted: try row.optionalInt64(5) ?? 0)
+    }
+  }
+}
