@@ -66,16 +66,17 @@ final class KeyPair: @unchecked Sendable {
 
   /// The first key of a PEM text: `PUBLIC KEY`, or a private key without a passphrase.
   convenience init(pem: String) throws(Fault) {
-    let bytes = Array(pem.utf8)
     let isPrivate = pem.contains("PRIVATE KEY-----")
-    let source = BIO_new_mem_buf(bytes, Int32(clamping: bytes.count))
-    defer { BIO_free(source) }
     // An empty passphrase, so that OpenSSL never asks the terminal for one.
     var noPassphrase: [CChar] = [0]
-    let key =
-      isPrivate
-      ? PEM_read_bio_PrivateKey(source, nil, nil, &noPassphrase)
-      : PEM_read_bio_PUBKEY(source, nil, nil, nil)
+    // The source reads from the array and must not outlive it.
+    let key = Array(pem.utf8).withUnsafeBytes { bytes -> OpaquePointer? in
+      let source = BIO_new_mem_buf(bytes.baseAddress, Int32(clamping: bytes.count))
+      defer { BIO_free(source) }
+      return isPrivate
+        ? PEM_read_bio_PrivateKey(source, nil, nil, &noPassphrase)
+        : PEM_read_bio_PUBKEY(source, nil, nil, nil)
+    }
     try self.init(owning: key)
   }
 
