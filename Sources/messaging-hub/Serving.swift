@@ -41,7 +41,7 @@ struct Serving {
     log.info(
       "listening",
       [
-        "address": .string(address), "seconds": .double((LoopInstant.current() - start).inSeconds),
+        "address": .string(address), "seconds": .number((LoopInstant.current() - start).inSeconds),
         "shards": .integer(Int64(settings.hub.shardCount)), "writers": .integer(Int64(settings.hub.writerCount)),
       ])
     welcome(node)
@@ -72,7 +72,7 @@ struct Serving {
       case .ended(let code, let delay):
         log.error(
           "postgresql ended; it is started again",
-          ["code": .integer(Int64(code)), "afterSeconds": .double(delay.inSeconds)])
+          ["code": .integer(Int64(code)), "afterSeconds": .number(delay.inSeconds)])
       case .restartFailed(let reason): log.error("postgresql cannot be started", ["reason": .string(reason)])
       }
     }
