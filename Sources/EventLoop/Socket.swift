@@ -33,6 +33,7 @@ package final class Socket: Selectable, @unchecked Sendable {
   private var isDirty = false
   private var isFinishing = false
   private var wantsShutdown = false
+  private var hasSentCloseAlert = false
 
   private var outbound: [[UInt8]] = []
   private var outboundHead = 0
@@ -400,7 +401,6 @@ package final class Socket: Selectable, @unchecked Sendable {
   package func closeAfterFlush(deadline: LoopInstant) {
     loop.assertInLoop()
     guard failure == nil, !isFinishing else { return }
-    tls?.shutDown()
     isFinishing = true
     scheduleFlush()
     loop.schedule(at: deadline) { [weak self] in self?.close() }
@@ -410,13 +410,18 @@ package final class Socket: Selectable, @unchecked Sendable {
   package func shutdownAfterFlush() {
     loop.assertInLoop()
     guard failure == nil, !wantsShutdown else { return }
-    tls?.shutDown()
     wantsShutdown = true
     scheduleFlush()
   }
 
   private func finishIfFlushed() {
     guard failure == nil, !hasOutput else { return }
+    // The close alert goes behind the last bytes: TLS takes nothing after it.
+    if isFinishing || wantsShutdown, let tls, !hasSentCloseAlert {
+      hasSentCloseAlert = true
+      tls.shutDown()
+      if tls.hasOutput { return scheduleFlush() }
+    }
     if isFinishing {
       fail(.closed)
     } else if wantsShutdown {

@@ -110,21 +110,19 @@ final class HTTPConnection {
   ) async throws(Fault) -> (HTTPRequestHead, HTTPBodyKind)? {
     // A new connection that says nothing is held no longer than a slow one.
     var deadline = now + (isFirst ? configuration.headDeadline : configuration.idleMax)
-    var hasBegun = !inbound.buffer.isEmpty
-    if hasBegun { deadline = now + configuration.headDeadline }
+    var hasBegun = false
     while true {
       if case .head(let head, let kind) = try parse(&inbound) { return (head, kind) }
-      if server.isDraining && !hasBegun { return nil }
-      isIdle = !hasBegun
-      defer { isIdle = false }
-      guard try await receive(&inbound, deadline, lateCode: hasBegun ? "head_too_slow" : nil) else {
-        // Closed in the middle of a head: there is nothing to answer.
-        return nil
-      }
-      if !hasBegun {
+      if !hasBegun && !inbound.buffer.isEmpty {
         hasBegun = true
         if !isFirst { deadline = now + configuration.headDeadline }
       }
+      if server.isDraining && !hasBegun { return nil }
+      isIdle = !hasBegun
+      defer { isIdle = false }
+      let isOpen = try await receive(&inbound, deadline, lateCode: hasBegun ? "head_too_slow" : nil)
+      // Closed in the middle of a head: there is nothing to answer.
+      guard isOpen else { return nil }
     }
   }
 

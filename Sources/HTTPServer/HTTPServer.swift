@@ -53,7 +53,10 @@ package final class HTTPServer: @unchecked Sendable {
     loop.execute {
       guard !self.isDraining else { return listener.close() }
       self.listeners.append(listener)
-      listener.accept { socket, _ in await self.serve(socket) }
+      listener.accept { socket, shard in
+        precondition(shard.loop === self.loop, "the listener belongs to another loop")
+        await self.serve(socket)
+      }
     }
   }
 

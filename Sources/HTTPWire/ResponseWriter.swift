@@ -104,7 +104,7 @@ package enum ResponseWriter {
   /// `100 Continue`, to be sent once before the body is read.
   package static let continueHead = Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)
 
-  /// Status line, Date, the response's own fields, Connection.
+  /// Status line, Date, the response's own fields, Connection. Close and keep-alive are the exchange's.
   private static func writeStart(
     _ response: HTTPResponse, _ exchange: Exchange, into head: inout [UInt8]
   ) throws(HTTPWriteError) {
@@ -125,11 +125,16 @@ package enum ResponseWriter {
       append(field.name, field.value, to: &head)
     }
     if isUpgrade { return }
-    if !exchange.keepAlive {
-      append("Connection", "close", to: &head)
-    } else if exchange.version == .http10 {
-      append("Connection", "keep-alive", to: &head)
+    // What the response names itself (`Upgrade`, for a 426), and how the connection goes on.
+    var options = response.headers.list("connection").filter {
+      !equalsIgnoringCase($0, "close") && !equalsIgnoringCase($0, "keep-alive")
     }
+    if !exchange.keepAlive {
+      options.append("close")
+    } else if exchange.version == .http10 {
+      options.append("keep-alive")
+    }
+    if !options.isEmpty { append("Connection", options.joined(separator: ", "), to: &head) }
   }
 
   private static func append(_ name: String, _ value: String, to head: inout [UInt8]) {

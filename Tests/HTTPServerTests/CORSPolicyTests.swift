@@ -18,7 +18,8 @@ import Testing
     #expect(headers["vary"] == "Origin")
     #expect(policy.headers(for: head(.get, [:])) == ["Vary": "Origin"])
     let open = CORSPolicy(origins: .any)
-    #expect(open.headers(for: head(.get, ["Origin": "http://x"]))["access-control-allow-origin"] == "http://x")
+    #expect(
+      open.headers(for: head(.get, ["Origin": "http://x"]))["access-control-allow-origin"] == "http://x")
   }
 
   @Test(

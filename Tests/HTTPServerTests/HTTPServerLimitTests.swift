@@ -18,6 +18,7 @@ import Testing
   @Test("a head that drips in gets 408 at its deadline, however busy the client looks")
   func slowHead() async throws {
     let (text, elapsed) = try await ServerFixture.run(short()) { fixture in
+      let start = LoopInstant.current()
       let socket = try await Socket.connect(to: fixture.address, on: fixture.loop, deadline: fixture.soon)
       fixture.loop.spawn { shard in
         for byte in "GET / HTTP/1.1\r\nHost: h\r\nX: and so on and on".utf8 where !socket.isClosed {
@@ -25,7 +26,6 @@ import Testing
           try? await shard.loop.sleep(for: .milliseconds(10))
         }
       }
-      let start = LoopInstant.current()
       let text = await fixture.readToEnd(socket)
       let elapsed = LoopInstant.current() - start
       socket.close()
@@ -135,16 +135,17 @@ import Testing
   @Test("a drain closes idle connections, finishes the others, and refuses new ones")
   func drain() async throws {
     let started = Box(false)
+    let loop = Box<EventLoop?>(nil)
     let (busy, idleEnd, isRefused, count) = try await ServerFixture.run(
       handler: { request in
-        if request.path == "/slow", let loop = Box.loop.value {
+        if request.path == "/slow", let loop = loop.value {
           started.value = true
           try? await loop.sleep(for: .milliseconds(150))
         }
         return .response(.text(.ok, request.path))
       }
     ) { fixture in
-      Box.loop.value = fixture.loop
+      loop.value = fixture.loop
       let idle = try await fixture.connect()
       _ = try await idle.request(.get, "/", deadline: fixture.soon)
       let busy = try await fixture.connect()
@@ -172,7 +173,8 @@ import Testing
   func drainDeadline() async throws {
     let elapsed = try await ServerFixture.run(
       handler: { _ in
-        .upgrade(.empty(.switchingProtocols, headers: ["Connection": "Upgrade", "Upgrade": "x"])) { socket, _ in
+        .upgrade(.empty(.switchingProtocols, headers: ["Connection": "Upgrade", "Upgrade": "x"])) {
+          socket, _ in
           var buffer = ByteBuffer()
           while (try? await socket.read(into: &buffer)) ?? 0 > 0 {}
         }

@@ -24,7 +24,11 @@ struct ServerFixture: Sendable {
     let listener = try Listener.bind(try #require(SocketAddress(host: "127.0.0.1", port: 0)), on: loop)
     server.listen(listener)
     let fixture = ServerFixture(loop: loop, server: server, address: listener.address)
-    return try await loop.shard.run { _ in try await body(fixture) }
+    return try await loop.shard.run { shard in
+      // The shard must be named: a closure with `_` for it does not stay on the loop.
+      precondition(shard.loop.inLoop)
+      return try await body(fixture)
+    }
   }
 
   /// Time enough for anything that should happen at all.
@@ -48,13 +52,15 @@ struct ServerFixture: Sendable {
   /// Sends bytes on a new connection and reads until the server closes.
   func exchange(_ text: String) async throws -> String? {
     let socket = try await Socket.connect(to: address, on: loop, deadline: soon)
+    defer { socket.close() }
     socket.write(Array(text.utf8))
     return await readToEnd(socket)
   }
 
   /// Answers with method, path and body.
   static let echo: HTTPHandler = { request in
-    .response(.text(.ok, "\(request.method) \(request.path) \(String(decoding: request.body, as: UTF8.self))"))
+    .response(
+      .text(.ok, "\(request.method) \(request.path) \(String(decoding: request.body, as: UTF8.self))"))
   }
 }
 

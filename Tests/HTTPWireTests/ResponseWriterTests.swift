@@ -20,7 +20,7 @@ import Testing
   func whole() throws {
     var response = HTTPResponse.text(.ok, "hello", headers: ["X-A": "1", "X-A": "2"])
     response.headers.add("content-length", "99")
-    response.headers.add("Connection", "upgrade")
+    response.headers.add("Connection", "keep-alive")
     #expect(
       try text(response, exchange())
         == "HTTP/1.1 200 OK\r\nDate: \(date)\r\nX-A: 1\r\nX-A: 2\r\n"
@@ -45,6 +45,9 @@ import Testing
   func connection() throws {
     #expect(try text(.empty(.ok), exchange(keepAlive: false)).contains("\r\nConnection: close\r\n"))
     #expect(try text(.empty(.ok), exchange(.get, .http10)).contains("\r\nConnection: keep-alive\r\n"))
+    let refusal = HTTPResponse.empty(.upgradeRequired, headers: ["Connection": "Upgrade"])
+    #expect(try text(refusal, exchange()).contains("\r\nConnection: Upgrade\r\n"))
+    #expect(try text(refusal, exchange(keepAlive: false)).contains("\r\nConnection: Upgrade, close\r\n"))
     let upgrade = HTTPResponse.empty(
       .switchingProtocols, headers: ["Connection": "Upgrade", "Upgrade": "websocket"])
     let written = try text(upgrade, exchange())
