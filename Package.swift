@@ -81,8 +81,7 @@ let package = Package(
     program(
       "hub-bench",
       [
-        "Hub", "HTTPWire", "WebSocketWire", "SocketIOWire", "Postgres", "EventLoop", "Security", "Telemetry",
-        "Bytes", "JSON",
+        "HTTPServer", "HTTPWire", "WebSocketWire", "SocketIOWire", "EventLoop", "Bytes", "JSON", "CLinux",
       ]),
 
     // The build tool that carries Migrations/ and Webhooks/ into the binary.
