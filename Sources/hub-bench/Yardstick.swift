@@ -99,7 +99,7 @@ struct Yardstick {
     return """
       \\set first :n + :client_id * \(Self.idsPerClient)
       \\set n :n + \(shape.batch)
-      WITH a AS MATERIALIZED (SELECT (CASE :client_id \(accountOfClient) END)::uuid AS account),
+      WITH a AS MATERIALIZED (SELECT (CASE :client_id::int \(accountOfClient) END)::uuid AS account),
       b AS MATERIALIZED (SELECT
       \(columns.map { "array_agg(\($0.value)) AS \($0.name)" }.joined(separator: ",\n"))
       FROM generate_series(1, \(shape.batch)) g, LATERAL (SELECT :first::bigint + g AS i) s, a)
