@@ -106,6 +106,8 @@ let package = Package(
     tests("Messaging", ["JSON"]),
     tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"]),
     tests("Hub", ["Platforms", "Messaging", "Postgres", "EventLoop", "Security", "Bytes", "JSON"]),
+    .testTarget(
+      name: "hub-benchTests", dependencies: ["hub-bench", "Bytes", "JSON"], swiftSettings: settings),
     .testTarget(name: "ProjectTests", swiftSettings: settings),
   ]
 )

@@ -46,6 +46,7 @@ struct BenchOptions: Sendable {
       --hub PATH              the program to measure (default: messaging-hub beside this one)
       --folder DIR            where the data folder is made and removed (default /tmp)
 
+    Settings of the hub, HUB_SHARDS or LIMIT_GROUP for example, are taken from the environment.
     The exit code is 0 when everything could be measured, whatever the figures are.
 
     """

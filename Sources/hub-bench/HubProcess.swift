@@ -20,8 +20,12 @@ final class HubProcess {
 
   private static let startLimit: Duration = .seconds(90)
   private static let stopLimit: Duration = .seconds(20)
-  private static let variables = ["DATABASE_URL", "REDIS_URL", "FRONTEND_URL", "PUBLIC_URL", "JWKS_FILE"]
-  private static let prefixes = ["HUB_", "JWT_", "ENCRYPTION_KEY", "TLS_", "PG"]
+  /// What would point the hub at something else than the fresh folder. Other settings, HUB_SHARDS for
+  /// example, are the measurer's to choose.
+  private static let unwanted = [
+    "DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "JWT_", "JWKS_FILE", "ENCRYPTION_KEY", "TLS_", "PG", "HUB_ENV",
+    "HUB_LOG",
+  ]
 
   let loop: EventLoop
   let address: SocketAddress
@@ -32,10 +36,8 @@ final class HubProcess {
 
   /// What the hub and its commands inherit. Call before any other thread runs.
   static func setEnvironment(data: String) {
-    for name in ProcessInfo.processInfo.environment.keys {
-      if variables.contains(name) || prefixes.contains(where: name.hasPrefix), name != "HUB_PG_BIN" {
-        unsetenv(name)
-      }
+    for name in ProcessInfo.processInfo.environment.keys where unwanted.contains(where: name.hasPrefix) {
+      unsetenv(name)
     }
     setenv("HUB_DATA", data, 1)
     setenv("HUB_LOG_LEVEL", "warning", 1)
