@@ -43,7 +43,7 @@ let package = Package(
     // Ground.
     module("Bytes"),
     module("JSON", ["Bytes"]),
-    module("Telemetry", ["Bytes"]),
+    module("Telemetry", ["Bytes", "JSON"]),
     module("Security", ["COpenSSL", "Bytes", "JSON"]),
 
     // Wire: pure.
@@ -67,7 +67,7 @@ let package = Package(
     .target(
       name: "Hub",
       dependencies: [
-        "Platforms", "Messaging", "SocketIOServer", "HTTPServer", "HTTPWire", "WebSocketWire",
+        "Platforms", "Messaging", "SocketIOServer", "SocketIOWire", "HTTPServer", "HTTPWire", "WebSocketWire",
         "Postgres", "EventLoop", "Security", "Telemetry", "Bytes", "JSON",
       ],
       swiftSettings: settings,
@@ -75,7 +75,7 @@ let package = Package(
     program(
       "messaging-hub",
       [
-        "Hub", "Platforms", "Messaging", "HTTPServer", "Postgres", "EventLoop", "Security", "Telemetry",
+        "Hub", "Platforms", "Messaging", "HTTPServer", "HTTPWire", "Postgres", "EventLoop", "Security", "Telemetry",
         "Bytes", "JSON", "CLinux",
       ]),
     program(
@@ -92,8 +92,8 @@ let package = Package(
 
     tests("Bytes"),
     tests("JSON"),
-    tests("Telemetry"),
-    tests("Security", ["Bytes"]),
+    tests("Telemetry", ["Bytes", "JSON"]),
+    tests("Security", ["Bytes", "JSON"]),
     tests("HTTPWire", ["Bytes"]),
     tests("WebSocketWire", ["Bytes"]),
     tests("SocketIOWire", ["Bytes"]),
@@ -103,11 +103,13 @@ let package = Package(
     tests(
       "SocketIOServer",
       ["HTTPServer", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
-    tests("Messaging", ["JSON"]),
+    tests("Messaging", ["JSON", "Bytes"]),
     tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"]),
     tests("Hub", ["Platforms", "Messaging", "Postgres", "EventLoop", "Security", "Bytes", "JSON"]),
     .testTarget(
       name: "hub-benchTests", dependencies: ["hub-bench", "Bytes", "JSON"], swiftSettings: settings),
+    .testTarget(
+      name: "messaging-hubTests", dependencies: ["messaging-hub", "Hub"], swiftSettings: settings),
     .testTarget(name: "ProjectTests", swiftSettings: settings),
   ]
 )

@@ -22,6 +22,8 @@ package final class HTTPBodyStream: @unchecked Sendable {
   // Safe because: confined to the socket's loop, which `Socket.write` asserts.
   private let output: PacedOutput
   private let framing: ResponseWriter.StreamFraming
+  /// Given to `write` so far, without the framing.
+  package private(set) var bytes = 0
 
   init(_ output: PacedOutput, framing: ResponseWriter.StreamFraming) {
     self.output = output
@@ -33,6 +35,7 @@ package final class HTTPBodyStream: @unchecked Sendable {
   /// - Throws: `.timedOut` when the client takes nothing for the write stall time, or why the
   ///   connection closed.
   package func write(_ bytes: [UInt8]) async throws(SocketError) {
+    self.bytes += bytes.count
     switch framing {
     case .none: return
     case .chunked: try await output.write(ResponseWriter.chunk(bytes))

@@ -26,8 +26,8 @@ package final class HTTPServer: @unchecked Sendable {
 
   /// Set by `drain` and never taken back.
   package private(set) var isDraining = false
-  /// Bodies that connections hold at the moment.
-  var bufferedBodyBytes = 0
+  /// Bytes of bodies that connections hold at the moment.
+  package internal(set) var bufferedBodyBytes = 0
 
   private var listeners: [Listener] = []
   private var entries: [ObjectIdentifier: Entry] = [:]

@@ -164,20 +164,32 @@ package struct Router<Context: Sendable>: Sendable {
     }
   }
 
+  private enum Resolution {
+    case call(Route<Context>.Handler, RouteParameters)
+    case answer(HTTPResponse)
+  }
+
   /// Calls the handler, or answers 404, 405 with Allow, or OPTIONS by itself.
   package func answer(_ request: HTTPRequest, _ context: Context) async -> HTTPAnswer {
-    switch match(request.head) {
+    switch resolve(request.head) {
+    case .call(let handler, let parameters): await handler(request, parameters, context)
+    case .answer(let response): .response(response)
+    }
+  }
+
+  /// Apart from `answer`, whose task would keep the memory that this needs.
+  @inline(never)
+  private func resolve(_ head: HTTPRequestHead) -> Resolution {
+    switch match(head) {
     case .found(let route, let parameters):
-      return await route.handler(request, parameters, context)
+      return .call(route.handler, parameters)
     case .methodNotAllowed(let allowed, _):
       let allow: HTTPHeaders = ["Allow": allowed.map(\.name).joined(separator: ", ")]
-      if request.method == .options { return .response(.empty(.noContent, headers: allow)) }
-      return .response(HTTPProblem.response(.methodNotAllowed, code: "method_not_allowed", headers: allow))
+      if head.method == .options { return .answer(.empty(.noContent, headers: allow)) }
+      return .answer(HTTPProblem.response(.methodNotAllowed, code: "method_not_allowed", headers: allow))
     case .notFound:
-      if request.method == .options && request.head.rawPath == "*" {
-        return .response(.empty(.noContent))
-      }
-      return .response(HTTPProblem.response(.notFound, code: "not_found"))
+      if head.method == .options && head.rawPath == "*" { return .answer(.empty(.noContent)) }
+      return .answer(HTTPProblem.response(.notFound, code: "not_found"))
     }
   }
 }

@@ -1,7 +1,3 @@
-package import EventLoop
-package import Security
-package import Telemetry
-
 /// Everything that is set from outside, as values. Only the program reads the environment; see
 /// `ConfigurationTable` there.
 package struct HubConfiguration: Sendable {

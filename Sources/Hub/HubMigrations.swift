@@ -1,6 +1,5 @@
 package import EventLoop
 package import Postgres
-import Security
 
 /// The migrations that the binary carries.
 package enum HubMigrations {
@@ -15,7 +14,11 @@ package enum HubMigrations {
     .sorted { $0.version < $1.version }
 
   /// Applies what is missing. - Returns: the versions applied now. Call on the loop.
-  package static func apply(_ configuration: PostgresConfiguration, on loop: EventLoop) async throws -> [Int] {
-    try await MigrationRunner(migrations: all).run(configuration, on: loop)
+  package static func apply(
+    _ configuration: PostgresConfiguration, on loop: EventLoop, blocking: BlockingPool
+  ) async throws -> [Int] {
+    let connection = try await PostgresConnection.connect(configuration, on: loop, blocking: blocking)
+    defer { connection.close() }
+    return try await Migrations(all).apply(on: connection)
   }
 }

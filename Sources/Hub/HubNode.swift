@@ -1,10 +1,10 @@
-package import Bytes
+import Bytes
 package import EventLoop
 import HTTPServer
 import HTTPWire
 import JSON
 import Platforms
-package import Postgres
+import Postgres
 package import Security
 import SocketIOServer
 import Synchronization
@@ -51,6 +51,9 @@ package final class HubNode: Sendable {
   private let ids: IDSource
   private let peers = PeerWatch()
   private let running = Mutex(Running())
+  private let blocking = BlockingPool(threads: 2)
+
+  static let random: @Sendable () -> UInt64 = { UInt64.random(in: .min ... .max) }
 
   package init(_ parts: Parts) {
     self.parts = parts
@@ -72,7 +75,7 @@ package final class HubNode: Sendable {
     let configuration = parts.configuration
     let loops = try (0..<max(1, configuration.shardCount)).map { try EventLoop(name: "shard-\($0)") }
     try await migrate(on: loops[0])
-    let pools = loops.map { ShardPools(loop: $0, parts: parts) }
+    let pools = loops.map { ShardPools(loop: $0, parts: parts, blocking: blocking) }
     let writers = makeWriters(loops)
     let tls = try makeTLS(configuration.listen)
     let shards = loops.indices.map { index in
@@ -100,8 +103,9 @@ package final class HubNode: Sendable {
     settings.statementTimeout = .zero
     settings.applicationName = "messaging-hub migrate"
     let configuration = settings
-    let applied = try await loop.shard.run { _ in
-      try await HubMigrations.apply(configuration, on: loop)
+    let blocking = blocking
+    let applied = try await loop.shard.run { shard in
+      try await HubMigrations.apply(configuration, on: shard.loop, blocking: blocking)
     }
     if !applied.isEmpty {
       parts.log.info("migrated", ["versions": .string(applied.map(String.init).joined(separator: ","))])
@@ -112,7 +116,7 @@ package final class HubNode: Sendable {
     (0..<max(1, parts.configuration.writerCount)).map { number in
       let loop = loops[number % loops.count]
       let pool = ShardPools.pool(
-        loop: loop, parts: parts, role: "hub_writer", name: "ingest-\(number)", size: 1)
+        loop: loop, parts: parts, blocking: blocking, role: "hub_writer", name: "ingest-\(number)", size: 1)
       return IngestWriter(
         loop: loop, pool: pool, relay: relay, ids: ids, metrics: metrics, log: parts.log,
         limits: parts.configuration.limits, peers: peers)
@@ -142,25 +146,28 @@ package final class HubNode: Sendable {
     let directory = directory
     let log = parts.log
     let listener = PostgresListener(
-      configuration: PostgresConfiguration(connectionString: parts.database),
-      channels: [Notifications.events, Notifications.accounts], loop: loop)
-    running.withLock { $0.listener = listener }
-    listener.start { event in
+      PostgresListener.Configuration(
+        connection: PostgresConfiguration(connectionString: parts.database),
+        channels: [Notifications.events, Notifications.accounts]),
+      on: loop, blocking: blocking, random: HubNode.random
+    ) { [weak self] event in
       switch event {
-      case .notification(let channel, let payload):
-        if channel == Notifications.events {
-          relay.announce(Notifications.positions(payload))
+      case .notification(let notification):
+        if notification.channel == Notifications.events {
+          relay.announce(Notifications.positions(notification.payload))
         } else {
-          directory.forget(payload.isEmpty ? nil : payload)
+          directory.forget(notification.payload.isEmpty ? nil : notification.payload)
         }
-      case .connected:
+      case .mayHaveMissed:
         // Whatever was said while nobody listened is looked up.
         directory.forget(nil)
-        self.housekeeping?.checkPositionsSoon()
-      case .lost(let reason):
-        log.warning("the notification connection was lost", ["error": .string(reason)])
+        self?.housekeeping?.checkPositionsSoon()
+      case .lost(let error, _):
+        log.warning("the notification connection was lost", ["error": .string("\(error)")])
       }
     }
+    running.withLock { $0.listener = listener }
+    loop.execute { listener.start() }
   }
 
   private var housekeeping: Housekeeping? { running.withLock { $0.housekeeping } }
@@ -170,7 +177,7 @@ package final class HubNode: Sendable {
       loop: loop, store: store, relay: relay, peers: peers, node: ids.next(),
       retention: parts.configuration.retention, log: parts.log)
     running.withLock { $0.housekeeping = housekeeping }
-    loop.spawn { _ in await housekeeping.run() }
+    Task { await housekeeping.run() }
   }
 
   // MARK: Stop
@@ -188,7 +195,7 @@ package final class HubNode: Sendable {
         group.addTask { await shard.stop(within: limit) }
       }
     }
-    if let listener = parts.listener { await listener.stop() }
+    if let listener = parts.listener { listener.loop.execute { listener.close() } }
     for shard in parts.shards { shard.loop.shutDown() }
   }
 }
@@ -208,20 +215,35 @@ package final class NodeStatus: Sendable {
 struct ShardPools: Sendable {
   let store: HubStore
 
-  init(loop: EventLoop, parts: HubNode.Parts) {
+  init(loop: EventLoop, parts: HubNode.Parts, blocking: BlockingPool) {
     store = HubStore(
       reader: Self.pool(
-        loop: loop, parts: parts, role: "hub_reader", name: "reader", size: parts.configuration.readConnections),
-      writer: Self.pool(loop: loop, parts: parts, role: "hub_writer", name: "writer", size: 2))
+        loop: loop, parts: parts, blocking: blocking, role: "hub_reader", name: "reader",
+        size: parts.configuration.readConnections),
+      writer: Self.pool(
+        loop: loop, parts: parts, blocking: blocking, role: "hub_writer", name: "writer", size: 2))
   }
 
+  /// A started pool. It connects by itself and again after a loss.
   static func pool(
-    loop: EventLoop, parts: HubNode.Parts, role: String, name: String, size: Int
+    loop: EventLoop, parts: HubNode.Parts, blocking: BlockingPool, role: String, name: String, size: Int
   ) -> PostgresPool {
     var connection = PostgresConfiguration(connectionString: parts.database)
     connection.role = role
     connection.applicationName = "messaging-hub \(name)"
-    return PostgresPool(
-      loop: loop, configuration: PostgresPool.Configuration(connection: connection, size: size))
+    var configuration = PostgresPool.Configuration(connection: connection)
+    configuration.size = size
+    let log = parts.log
+    let pool = PostgresPool(configuration, on: loop, blocking: blocking, random: HubNode.random) { event in
+      switch event {
+      case .connected: log.debug("database connected", ["pool": .string(name)])
+      case .connectFailed(let error, _):
+        log.warning("cannot connect to the database", ["pool": .string(name), "error": .string("\(error)")])
+      case .lost(let error):
+        log.warning("a database connection was lost", ["pool": .string(name), "error": .string("\(error)")])
+      }
+    }
+    loop.execute { pool.start() }
+    return pool
   }
 }

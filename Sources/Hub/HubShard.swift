@@ -100,8 +100,7 @@ package final class HubShard: Sendable {
     socketIO.homeShard = UInt8(parts.index)
     socketIO.randomBytes = { SecureRandom.bytes($0) }
     socketIO.observer = parts.metrics
-    let origins = origins
-    socketIO.isOriginAllowed = { origins.allows($0) }
+    socketIO.allowedOrigins = origins
     socketIO.forward = { [weak self] shard, request in
       guard let self else { return .response(Problem.unavailable.response()) }
       return await self.forward(request, to: Int(shard))
@@ -149,8 +148,8 @@ package final class HubShard: Sendable {
   private func forward(_ request: HTTPRequest, to index: Int) async -> HTTPAnswer {
     let target = siblings.withLock { index < $0.count ? $0[index] : nil }
     guard let target, target !== self else { return .response(Problem.invalid("unknown session").response()) }
-    return await target.loop.shard.run { _ in
-      guard let server = target.servers.withLock({ $0?.socketIO }) else {
+    return await target.loop.shard.run { shard in
+      guard shard.loop.inLoop, let server = target.servers.withLock({ $0?.socketIO }) else {
         return .response(Problem.unavailable.response())
       }
       return await server.handle(request)
@@ -165,9 +164,14 @@ package final class HubShard: Sendable {
     let gateway = gateway
     await loop.shard.run { shard in
       let deadline = shard.loop.now + limit
+      // No new connections from here on, while the clients are told one after the other.
+      let draining = Task {
+        _ = shard
+        await servers.http.drain(deadline: deadline)
+      }
       await gateway.drain()
       await servers.socketIO.close(reason: .serverShutdown, within: limit / 4)
-      await servers.http.drain(deadline: deadline)
+      await draining.value
     }
   }
 }

@@ -4,16 +4,11 @@ import resource
 
 import pytest
 
-from hub import BINARY, Hub
+from hub import Hub
 
 # A thousand clients and their server need more than the usual thousand descriptors.
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 65536, hard))
-
-
-def pytest_configure(config):
-    if not config.option.collectonly and not BINARY.exists():
-        pytest.exit(f"{BINARY} is not built: make build", returncode=2)
 
 
 @pytest.fixture(scope="module")

@@ -99,6 +99,7 @@ class Hub:
         return self.process.pid
 
     def start(self, wait=True):
+        assert BINARY.exists(), f"{BINARY} is not built: make build"
         assert self.process is None, "the hub runs already"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
@@ -284,7 +285,7 @@ class User:
         """The user's whole event log after a sequence number."""
         items = []
         while True:
-            page = self.get("/api/events", after=after, limit=200)
+            page = self.get("/api/events", after=after, limit=100)
             assert set(page) >= {"items", "lastSeq"}, page
             items += page["items"]
             if not page["items"] or page["items"][-1]["seq"] >= page["lastSeq"]:

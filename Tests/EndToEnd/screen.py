@@ -118,17 +118,6 @@ class Screen(Recorded):
     async def close(self):
         await self.client.disconnect()
 
-    async def drop(self):
-        """The network goes away: no farewell is said."""
-        engine = self.client.eio
-        if engine.http is not None and not engine.http.closed:
-            if engine.ws is not None:
-                connection = engine.ws._response.connection  # noqa: SLF001
-                if connection is not None and connection.transport is not None:
-                    connection.transport.abort()
-            await engine.http.close()
-        await self.client.disconnect()
-
     async def __aenter__(self):
         return self
 

@@ -1,10 +1,9 @@
-package import Bytes
+import Bytes
 package import EventLoop
-package import HTTPServer
 package import HTTPWire
 import JSON
 import Messaging
-package import Platforms
+import Platforms
 import Security
 package import Telemetry
 

@@ -1,4 +1,6 @@
-package import Bytes
+import Bytes
+import EventLoop
+import HTTPWire
 import JSON
 package import SocketIOServer
 
@@ -26,10 +28,10 @@ extension RealtimeGateway: SocketIOApplication {
     let fields = auth.isEmpty ? nil : try? JSONValue(parsing: auth)
     let token = fields?["token"]?.string ?? HandshakeToken.find(socket.handshake)
     guard let token else { return .accept }
-    let lastSeq = fields?["lastSeq"]?.integer ?? socket.handshake.query("lastSeq").flatMap { Int64($0) }
+    let lastSeq = fields?["lastSeq"]?.integer ?? socket.handshake.query["lastSeq"].flatMap { Int64($0) }
     let gateway = self
     // Runs after the CONNECT packet has been answered, so that no event can overtake it.
-    loop.spawn { _ in await gateway.authenticate(id: id, token: token, lastSeq: lastSeq) }
+    Task { await gateway.authenticate(id: id, token: token, lastSeq: lastSeq) }
     return .accept
   }
 

@@ -5,7 +5,7 @@ import SocketIOServer
 /// `token` query parameter, the `token` cookie; looked for in this order.
 enum HandshakeToken {
   static func find(_ handshake: SocketIOHandshake) -> String? {
-    find(headers: handshake.headers, query: handshake.query("token"))
+    find(headers: handshake.headers, query: handshake.query["token"])
   }
 
   static func find(headers: HTTPHeaders, query: String?) -> String? {

@@ -1,6 +1,6 @@
-import Bytes
 import EventLoop
-import HTTPServer
+package import HTTPServer
+import WebSocketWire
 package import HTTPWire
 import JSON
 

@@ -1,11 +1,10 @@
-package import Bytes
+import Bytes
 package import EventLoop
-package import HTTPServer
 import JSON
-package import Security
-package import SocketIOServer
 import Synchronization
+import SocketIOServer
 package import Telemetry
+import WebSocketWire
 
 /// The realtime clients of one shard: authentication, the users' rooms, the live push and the resume.
 ///
@@ -149,7 +148,7 @@ package actor RealtimeGateway {
     dependencies.metrics.authenticationRefused(code)
     session.client.send(
       "auth_error", payload(["message": .string(message), "code": .string(code)]))
-    session.client.disconnect(code: 1008, reason: message)
+    session.client.disconnect(.policyViolation, message)
     closed(session.id)
   }
 
@@ -294,7 +293,7 @@ package actor RealtimeGateway {
     isDraining = true
     for session in sessions.values {
       if case .plain = session.client {
-        session.client.disconnect(code: 1012, reason: "the server restarts")
+        session.client.disconnect(.serviceRestart, "the server restarts")
       }
     }
   }

@@ -2,6 +2,7 @@ import Bytes
 import EventLoop
 import HTTPServer
 import SocketIOServer
+import WebSocketWire
 
 /// The other end of a realtime session: a Socket.IO client or one on the plain endpoint.
 enum RealtimeClient {
@@ -19,29 +20,29 @@ enum RealtimeClient {
   func send(_ routed: RoutedEvent) {
     switch self {
     case .socketIO(let socket): socket.emit(routed.frame)
-    case .plain(let connection): connection.send(text: routed.event.plainFrame())
+    case .plain(let connection): connection.send(.text(routed.event.plainFrame()))
     }
   }
 
   func send(_ event: UserEvent) {
     switch self {
     case .socketIO(let socket): socket.emit(event.socketIOFrame())
-    case .plain(let connection): connection.send(text: event.plainFrame())
+    case .plain(let connection): connection.send(.text(event.plainFrame()))
     }
   }
 
   func send(_ type: String, _ payload: [UInt8]) {
     switch self {
     case .socketIO(let socket): socket.emit(SocketIOFrame(event: type, json: payload))
-    case .plain(let connection): connection.send(text: PlainFrame.encode(type: type, data: payload))
+    case .plain(let connection): connection.send(.text(PlainFrame.encode(type: type, data: payload)))
     }
   }
 
   /// Ends the session; what is queued still leaves.
-  func disconnect(code: UInt16, reason: String) {
+  func disconnect(_ code: WebSocketCloseCode, _ reason: String) {
     switch self {
     case .socketIO(let socket): socket.disconnect(close: true)
-    case .plain(let connection): connection.close(code: code, reason: reason)
+    case .plain(let connection): connection.close(WebSocketClose(code, reason))
     }
   }
 }

@@ -12,12 +12,12 @@ extension HubStore {
         ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
       )
       SELECT count(*) FROM nodes WHERE id <> $1 AND seen_at > now() - interval '10 seconds'
-      """, [.uuid(node)])
+      """, [.text("\(node)")])
     return try rows.first?.int(0) ?? 0
   }
 
   func removeNode(_ node: UUIDv7) async throws {
-    _ = try await writer.query("DELETE FROM nodes WHERE id = $1 OR seen_at < now() - interval '1 day'", [.uuid(node)])
+    _ = try await writer.query("DELETE FROM nodes WHERE id = $1 OR seen_at < now() - interval '1 day'", [.text("\(node)")])
   }
 
   /// Makes partitions ahead of time and drops those that retention has passed.

@@ -1,8 +1,5 @@
-import Bytes
-import JSON
+package import Bytes
 package import Messaging
-package import Platforms
-import Postgres
 
 /// A webhook delivery that was verified and read: what one transaction stores.
 package struct ParsedDelivery: Sendable {

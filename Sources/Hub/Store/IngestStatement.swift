@@ -1,7 +1,7 @@
-import Bytes
+package import Bytes
 import JSON
 import Messaging
-import Postgres
+package import Postgres
 
 /// The batch statement: one call of the SQL function `ingest` over arrays, in one round trip.
 ///
@@ -113,7 +113,7 @@ package enum IngestStatement {
       replyTo.append(message.replyTo)
       thread.append(message.threadID)
       attachments.append(ItemJSON.attachments(message.attachments))
-      details.append(message.details.map { String(decoding: $0.encoded(), as: UTF8.self) })
+      details.append(ItemJSON.details(message))
       preview.append(Preview.text(for: message))
       status.append(message.status?.rawValue)
       sentAt.append(PostgresTimestamp(message.sentAt))

@@ -1,0 +1,231 @@
+package import Bytes
+package import EventLoop
+package import WebSocketWire
+
+/// A WebSocket on a socket: runs `WebSocketStateMachine` over what arrives, and writes.
+///
+/// One task reads, in `receive`; anything on the loop may write. An idle connection is that one task
+/// suspended in a read, with no buffer and no timer but the read's own deadline, which drives the
+/// heartbeat. Pings are answered and the closing handshake is done inside `receive`, so somebody
+/// must be reading.
+package final class WebSocketConnection: @unchecked Sendable {
+  // Safe because: confined to the socket's loop; the socket asserts it on every read and write.
+
+  package struct Configuration: Sendable {
+    package var limits: WebSocketLimits
+    /// Silence after which a ping is sent. nil: no heartbeat.
+    package var pingInterval: Duration?
+    /// How long the peer may take to answer a ping.
+    package var pongTimeout: Duration
+    /// The most bytes that may wait to be sent; beyond it the connection is cut with `.slow`.
+    package var queueBytesMax: Int
+    /// How long the peer may take to end the connection once closing began.
+    package var closeTimeout: Duration
+
+    package init(
+      limits: WebSocketLimits = WebSocketLimits(), pingInterval: Duration? = .seconds(25),
+      pongTimeout: Duration = .seconds(20), queueBytesMax: Int = 1 << 20, closeTimeout: Duration = .seconds(2)
+    ) {
+      self.limits = limits
+      self.pingInterval = pingInterval
+      self.pongTimeout = pongTimeout
+      self.queueBytesMax = queueBytesMax
+      self.closeTimeout = closeTimeout
+    }
+  }
+
+  /// Why a connection is over.
+  package enum End: Sendable, Equatable {
+    /// The peer sent a close frame first.
+    case closedByPeer(WebSocketClose)
+    /// We sent a close frame first; the peer's answer, or `.abnormal` when none came.
+    case closedByUs(WebSocketClose)
+    /// The peer broke the protocol or a limit.
+    case fault(WebSocketFault)
+    /// The connection was lost; nil: the peer ended it without a close frame.
+    case lost(SocketError?)
+    case pongMissing
+    /// The peer did not read what was sent.
+    case slow
+  }
+
+  private enum Heartbeat {
+    case listening
+    case awaitingPong
+  }
+
+  package let socket: Socket
+  private let configuration: Configuration
+  private let deflate: PerMessageDeflate?
+  private let maskKeys: (() -> UInt32)?
+  private var machine: WebSocketStateMachine
+  private var inbound: ByteBuffer
+  private var heartbeat = Heartbeat.listening
+
+  /// Set once the connection is over or about to be.
+  package private(set) var end: End?
+
+  /// - Parameters:
+  ///   - leftover: what came behind the handshake.
+  ///   - deflate: what was negotiated; messages from `send` are then compressed.
+  ///   - maskKeys: for the client's side: a new unpredictable key for each frame. nil: the server's side.
+  package init(
+    socket: Socket, leftover: ByteBuffer = ByteBuffer(), configuration: Configuration = Configuration(),
+    deflate: PerMessageDeflate? = nil, maskKeys: (() -> UInt32)? = nil
+  ) {
+    self.socket = socket
+    self.configuration = configuration
+    self.deflate = deflate
+    self.maskKeys = maskKeys
+    inbound = leftover
+    machine = WebSocketStateMachine(
+      role: maskKeys == nil ? .server : .client, limits: configuration.limits,
+      inflater: deflate == nil ? nil : MessageInflater())
+  }
+
+  /// Bytes that wait to be sent.
+  package var queuedBytes: Int { socket.queuedBytes }
+
+  /// Whether messages may still be sent.
+  package var isOpen: Bool { end == nil && machine.isOpen && !socket.isClosed }
+
+  // MARK: Reading
+
+  /// The next message. nil: the connection is over, `end` says why. One caller at a time.
+  package func receive() async -> WebSocketMessage? {
+    // Taken out, so that the suspended read works on memory that nobody else can touch.
+    var buffer = inbound
+    inbound = ByteBuffer()
+    defer { inbound = buffer }
+    while end == nil {
+      switch machine.read(&buffer) {
+      case .needMoreData: await readMore(into: &buffer)
+      case .deliver(let message):
+        heartbeat = .listening
+        return message
+      case .sendPong(let payload): write(frame(.pong, payload))
+      case .pongReceived: heartbeat = .listening
+      case .answerClose(let received, let reply):
+        write(FrameWriter.close(reply, maskKey: maskKeys?()))
+        end = .closedByPeer(received)
+        await finish(&buffer)
+      case .closeTransport(let received):
+        end = .closedByUs(received)
+        await finish(&buffer)
+      case .fail(let fault, let close):
+        if let close { write(FrameWriter.close(close, maskKey: maskKeys?())) }
+        end = .fault(fault)
+        await finish(&buffer)
+      case .ignoreRest: socket.close()
+      }
+    }
+    return nil
+  }
+
+  private func readMore(into buffer: inout ByteBuffer) async {
+    do throws(SocketError) {
+      let count = try await socket.read(into: &buffer, deadline: readDeadline)
+      if count == 0 {
+        if end == nil { end = machine.isOpen ? .lost(nil) : .closedByUs(WebSocketClose(.abnormal)) }
+        socket.close()
+      }
+    } catch .timedOut {
+      deadlinePassed()
+    } catch {
+      guard end == nil else { return }
+      if case .overflow = error {
+        end = .slow
+      } else {
+        end = machine.isOpen ? .lost(error) : .closedByUs(WebSocketClose(.abnormal))
+      }
+    }
+  }
+
+  private var readDeadline: LoopInstant? {
+    guard machine.isOpen, let interval = configuration.pingInterval else { return nil }
+    return switch heartbeat {
+    case .listening: socket.loop.now + interval
+    case .awaitingPong: socket.loop.now + configuration.pongTimeout
+    }
+  }
+
+  private func deadlinePassed() {
+    switch heartbeat {
+    case .listening:
+      heartbeat = .awaitingPong
+      write(frame(.ping, []))
+    case .awaitingPong:
+      end = .pongMissing
+      socket.close()
+    }
+  }
+
+  /// Sends the last frame, then waits for the peer to end: closing while bytes are still arriving
+  /// would reset the connection and could take the close frame with it.
+  private func finish(_ buffer: inout ByteBuffer) async {
+    buffer.consume(buffer.count)
+    socket.shutdownAfterFlush()
+    let deadline = socket.loop.now + configuration.closeTimeout
+    do throws(SocketError) {
+      while try await socket.read(into: &buffer, deadline: deadline) > 0 { buffer.consume(buffer.count) }
+    } catch {
+      // It is over either way.
+      buffer.consume(buffer.count)
+    }
+    socket.close()
+  }
+
+  // MARK: Writing
+
+  /// Sends a whole message. Nothing happens once closing began.
+  package func send(_ message: WebSocketMessage) {
+    let opcode: WebSocketOpcode
+    switch message {
+    case .text: opcode = .text
+    case .binary: opcode = .binary
+    }
+    if let compressed = deflate?.compress(message.bytes) {
+      send(frame: FrameWriter.frame(opcode, compressed, isCompressed: true, maskKey: maskKeys?()))
+    } else {
+      send(frame: frame(opcode, message.bytes))
+    }
+  }
+
+  package func send(text: String) { send(.text(Array(text.utf8))) }
+
+  /// Sends a frame that was written before, shared by many connections. For the server's side.
+  package func send(frame: [UInt8]) {
+    guard isOpen else { return }
+    guard socket.queuedBytes + frame.count <= configuration.queueBytesMax else {
+      end = .slow
+      socket.close()
+      return
+    }
+    socket.write(frame)
+  }
+
+  package func ping(_ payload: [UInt8] = []) {
+    send(frame: frame(.ping, payload))
+  }
+
+  /// Begins the closing handshake; `receive` ends it. What was sent before still goes out. The
+  /// connection is cut when the peer does not answer in time.
+  package func close(_ close: WebSocketClose = WebSocketClose(.normal)) {
+    guard end == nil, machine.close() else { return }
+    write(FrameWriter.close(close, maskKey: maskKeys?()))
+    socket.loop.schedule(after: configuration.closeTimeout) { [weak self] in self?.socket.close() }
+  }
+
+  /// Cuts the connection at once.
+  package func abort() {
+    socket.close()
+  }
+
+  private func frame(_ opcode: WebSocketOpcode, _ payload: [UInt8]) -> [UInt8] {
+    FrameWriter.frame(opcode, payload, maskKey: maskKeys?())
+  }
+
+  private func write(_ bytes: [UInt8]) {
+    socket.write(bytes)
+  }
+}

@@ -1,0 +1,148 @@
+package import EventLoop
+package import HTTPServer
+package import HTTPWire
+import JSON
+import Postgres
+package import Security
+import Synchronization
+package import Telemetry
+
+/// The HTTP side of the hub, one per shard: REST under `/api`, the webhooks' doors, and what operators
+/// look at. Socket.IO and `/ws` are routed before it.
+///
+/// Every answer carries a request id; every error is a problem (RFC 9457) with a stable code. JSON
+/// documents come from the database as bytes and are passed on as they are.
+package struct HubAPI: Sendable {
+  package struct Parts: Sendable {
+    package let configuration: HubConfiguration
+    package let loop: EventLoop
+    package let store: HubStore
+    package let tokens: TokenAuthority
+    package let keys: KeyRing
+    package let receiver: WebhookReceiver
+    package let writers: [IngestWriter]
+    package let relay: EventRelay
+    package let directory: AccountDirectory
+    package let ids: IDSource
+    package let clock: WallClock
+    package let metrics: HubMetrics
+    package let status: NodeStatus
+    package let log: Logger
+    package let cors: CORSPolicy
+
+    package init(
+      configuration: HubConfiguration, loop: EventLoop, store: HubStore, tokens: TokenAuthority, keys: KeyRing,
+      receiver: WebhookReceiver, writers: [IngestWriter], relay: EventRelay, directory: AccountDirectory,
+      ids: IDSource, clock: WallClock, metrics: HubMetrics, status: NodeStatus, log: Logger, cors: CORSPolicy
+    ) {
+      self.configuration = configuration
+      self.loop = loop
+      self.store = store
+      self.tokens = tokens
+      self.keys = keys
+      self.receiver = receiver
+      self.writers = writers
+      self.relay = relay
+      self.directory = directory
+      self.ids = ids
+      self.clock = clock
+      self.metrics = metrics
+      self.status = status
+      self.log = log
+      self.cors = cors
+    }
+  }
+
+  private let parts: Parts
+  private let router: Router<RequestID>
+
+  package init(_ parts: Parts) {
+    self.parts = parts
+    let probe = DatabaseProbe(parts.store.reader, on: parts.loop)
+    let users = KnownUsers()
+    var routes = RouteTable(parts: parts, users: users)
+    routes.addOperations(probe)
+    routes.addWebhooks()
+    routes.addConversations()
+    routes.addAccounts()
+    routes.addUser()
+    routes.addDeliveries()
+    router = routes.router()
+  }
+
+  /// The body limit of a request, in bytes, from its head alone.
+  package func bodyBytesMax(_ head: HTTPRequestHead) -> Int { router.bodyBytesMax(head) }
+
+  /// The route's pattern, for metrics; nil: there is none.
+  package func label(_ head: HTTPRequestHead) -> String? { router.label(head) }
+
+  /// Answers one request. On the shard's loop.
+  package func handle(_ request: HTTPRequest) async -> HTTPAnswer {
+    let id =
+      request.headers["x-request-id"].flatMap { RequestID(header: $0) } ?? RequestID(random: .random(in: .min ... .max))
+    if let preflight = parts.cors.preflight(for: request.head) {
+      return finish(.response(preflight), request, id)
+    }
+    return finish(await answer(request, id), request, id)
+  }
+
+  private func answer(_ request: HTTPRequest, _ id: RequestID) async -> HTTPAnswer {
+    switch router.match(request.head) {
+    case .found(let route, let parameters):
+      return await route.handler(request, parameters, id)
+    case .methodNotAllowed where request.method == .options:
+      return await router.answer(request, id)
+    case .methodNotAllowed(let allowed, _):
+      var response = Problem.methodNotAllowed.response(requestID: id.description)
+      response.headers.set("Allow", allowed.map(\.name).joined(separator: ", "))
+      return .response(response)
+    case .notFound:
+      return .response(Problem.notFound("there is nothing at this path").response(requestID: id.description))
+    }
+  }
+
+  private func finish(_ answer: HTTPAnswer, _ request: HTTPRequest, _ id: RequestID) -> HTTPAnswer {
+    guard case .response(var response) = answer else { return answer }
+    response.headers.set("X-Request-Id", id.description)
+    for field in parts.cors.headers(for: request.head).fields
+    where !response.headers.all(field.name).contains(field.value) {
+      response.headers.add(field.name, field.value)
+    }
+    if request.path.hasPrefix("/api") { response.headers.set("Cache-Control", "no-store") }
+    return .response(response)
+  }
+}
+
+/// Users whose rows are known to be there, so that a request does not ask again. Bounded: when it is
+/// full it begins anew.
+final class KnownUsers: Sendable {
+  private static let max = 10_000
+
+  private let users = Mutex<Set<Principal.Identity>>([])
+
+  func contains(_ principal: Principal) -> Bool {
+    users.withLock { $0.contains(Principal.Identity(principal)) }
+  }
+
+  func insert(_ principal: Principal) {
+    users.withLock { users in
+      if users.count >= Self.max { users = [] }
+      users.insert(Principal.Identity(principal))
+    }
+  }
+}
+
+extension Principal {
+  /// What `openUser` writes: a token that says something else about the user opens the user again.
+  struct Identity: Hashable, Sendable {
+    private let key: UserKey
+    private let email: String?
+    private let roles: [String]
+
+    init(_ principal: Principal) {
+      key = principal.key
+      email = principal.email
+      roles = principal.roles
+    }
+  }
+}

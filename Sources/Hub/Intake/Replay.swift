@@ -1,0 +1,60 @@
+package import Bytes
+import JSON
+import Platforms
+package import Postgres
+
+/// Reads a stored delivery again with today's parser and stores what it finds.
+///
+/// The raw body is what counts: the same line of the ledger is written anew, and everything in it is
+/// applied as if it came now. Because applying is idempotent, a second replay changes nothing. The
+/// signature is not looked at again: it was checked before the delivery was stored.
+package struct Replay: Sendable {
+  package enum Outcome: Sendable, Equatable {
+    /// Read and applied before by the same parser; nothing was done.
+    case unchanged
+    case done
+    /// Still not, or not wholly, readable.
+    case dead(reason: String)
+  }
+
+  package let store: HubStore
+  package let ids: IDSource
+
+  package init(store: HubStore, ids: IDSource) {
+    self.store = store
+    self.ids = ids
+  }
+
+  /// Call on the store's loop.
+  /// - Parameters:
+  ///   - tenant: nil: any, for the command line only.
+  ///   - notify: tell the nodes; a caller that publishes the events itself on the only node need not.
+  /// - Throws: `HubStoreError.notFound`, or the database's fault.
+  package func run(
+    _ id: UUIDv7, tenant: String?, notify: Bool
+  ) async throws -> (outcome: Outcome, events: [UserEvent]) {
+    let stored = try await store.delivery(id, tenant: tenant)
+    let record = stored.record
+    guard let platform = PlatformCatalogue.named(record.platform) else {
+      return (.dead(reason: "this hub knows no platform \(record.platform)"), [])
+    }
+    if record.state == "done" && record.parserVersion == platform.parserVersion { return (.unchanged, []) }
+    let (outcome, items) = DeliveryReader.normalise(
+      stored.body, headers: KeptHeaders(json: stored.headers), platform: platform)
+    let delivery = ParsedDelivery(
+      id: id, tenant: record.tenant, account: record.account, platform: record.platform,
+      receivedAt: record.receivedAt, headers: stored.headers, body: stored.body, hash: stored.hash,
+      parserVersion: platform.parserVersion, outcome: outcome, items: items)
+    let events: [UserEvent]
+    do throws(PostgresError) {
+      events = try await IngestStatement.run([delivery], on: store.writer, ids: ids, notify: notify)
+    } catch {
+      guard error.isDataFault else { throw error }
+      return (.dead(reason: "store: \(error)"), [])
+    }
+    switch outcome {
+    case .done: return (.done, events)
+    case .dead(let reason): return (.dead(reason: reason), events)
+    }
+  }
+}

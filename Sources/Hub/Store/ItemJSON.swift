@@ -1,0 +1,142 @@
+import Bytes
+import JSON
+import Messaging
+
+/// How inbound items look to the SQL functions: documented there, above `apply_edit` and its siblings.
+enum ItemJSON {
+  /// One row of the changes that `ingest` takes.
+  struct Change {
+    let kind: String
+    let conversation: String
+    /// The platform's id of the message that it is about; nil when it is about the conversation.
+    var message: String?
+    let at: Timestamp
+    var order: Int64 = 0
+    var body: JSONValue = .object([:])
+  }
+
+  /// A message's attachments as a JSON array; nil when there are none.
+  static func attachments(_ attachments: [Attachment]) -> String? {
+    guard !attachments.isEmpty else { return nil }
+    return String(decoding: JSONValue.array(attachments.map(attachment)).encoded(), as: UTF8.self)
+  }
+
+  /// A message's details with its album, which has no column of its own; nil when there are none.
+  static func details(_ message: InboundMessage) -> String? {
+    var details = message.details
+    if let album = message.albumID {
+      var members = details?.object ?? [:]
+      members["albumId"] = .string(album)
+      details = .object(members)
+    }
+    return details.map { String(decoding: $0.encoded(), as: UTF8.self) }
+  }
+
+  /// The rows of one item that is not a message. Typing is not stored and has none.
+  static func changes(_ item: InboundItem) -> [Change] {
+    switch item {
+    case .message, .typing: []
+    case .edit(let edit): [change(edit)]
+    case .delete(let deletion): changes(deletion)
+    case .reaction(let reaction): [change(reaction)]
+    case .status(let status): [change(status)]
+    case .read(let mark): [change(mark)]
+    case .membership(let membership): [change(membership)]
+    case .conversation(let conversation): changes(conversation)
+    }
+  }
+
+  private static func attachment(_ attachment: Attachment) -> JSONValue {
+    var members: [String: JSONValue] = ["kind": .string(attachment.kind.rawValue)]
+    members["externalId"] = attachment.externalID.map { .string($0) }
+    members["url"] = attachment.url.map { .string($0) }
+    members["name"] = attachment.name.map { .string($0) }
+    members["mime"] = attachment.mimeType.map { .string($0) }
+    members["size"] = attachment.sizeBytes.map { .integer($0) }
+    members["width"] = attachment.width.map { .integer(Int64($0)) }
+    members["height"] = attachment.height.map { .integer(Int64($0)) }
+    members["duration"] = attachment.durationSeconds.map { .number($0) }
+    members["caption"] = attachment.caption.map { .string($0) }
+    return .object(members)
+  }
+
+  private static func change(_ edit: MessageEdit) -> Change {
+    // An edit is the whole new content, so every member is written.
+    Change(
+      kind: "edit", conversation: edit.conversation.externalID, message: edit.externalID,
+      at: edit.editedAt, order: edit.order,
+      body: [
+        "text": edit.text.map { .string($0) } ?? .null, "kind": .string(edit.kind.rawValue),
+        "attachments": .array(edit.attachments.map(attachment)), "details": edit.details ?? .null,
+        "preview": .string(Preview.text(kind: edit.kind, text: edit.text, attachments: edit.attachments)),
+      ])
+  }
+
+  private static func changes(_ deletion: MessageDeletion) -> [Change] {
+    deletion.externalIDs.map {
+      Change(kind: "delete", conversation: deletion.conversation.externalID, message: $0, at: deletion.at)
+    }
+  }
+
+  private static func change(_ reaction: ReactionChange) -> Change {
+    let (operation, emoji): (String, [String]) =
+      switch reaction.change {
+      case .replace(let list): ("replace", list)
+      case .add(let one): ("add", [one])
+      case .remove(let one): ("remove", [one])
+      }
+    return Change(
+      kind: "reaction", conversation: reaction.conversation.externalID, message: reaction.externalID,
+      at: reaction.at, order: reaction.order,
+      body: [
+        "op": .string(operation), "emoji": .array(emoji.map { .string($0) }), "actor": person(reaction.actor),
+      ])
+  }
+
+  private static func change(_ status: StatusChange) -> Change {
+    var body: [String: JSONValue] = ["status": .string(status.status.rawValue)]
+    body["reason"] = status.reason.map { .string($0) }
+    return Change(
+      kind: "status", conversation: status.conversation.externalID, message: status.externalID,
+      at: status.at, body: .object(body))
+  }
+
+  private static func change(_ mark: ReadMark) -> Change {
+    var body: [String: JSONValue] = [:]
+    switch mark.upTo {
+    case .time(let time): body["upToAt"] = .string(time.rfc3339)
+    case .message(let id): body["upToExternalId"] = .string(id)
+    }
+    return Change(
+      kind: "read", conversation: mark.conversation.externalID, at: mark.at, body: .object(body))
+  }
+
+  private static func change(_ membership: MembershipChange) -> Change {
+    Change(
+      kind: "membership", conversation: membership.conversation.externalID, at: membership.at,
+      body: [
+        "joined": .array(membership.joined.map(person)), "left": .array(membership.left.map(person)),
+      ])
+  }
+
+  private static func changes(_ change: ConversationChange) -> [Change] {
+    var rows: [Change] = []
+    if let title = change.conversation.title {
+      rows.append(
+        Change(
+          kind: "conversation", conversation: change.conversation.externalID, at: change.at,
+          order: change.order, body: ["title": .string(title)]))
+    }
+    if let target = change.migratedTo {
+      rows.append(
+        Change(
+          kind: "migrate", conversation: change.conversation.externalID, at: change.at,
+          order: change.order, body: ["to": .string(target)]))
+    }
+    return rows
+  }
+
+  private static func person(_ person: Person) -> JSONValue {
+    ["id": .string(person.id), "name": person.name.map { .string($0) } ?? .null]
+  }
+}

@@ -1,0 +1,80 @@
+package import JSON
+
+/// A conversation as a platform names it.
+package struct ConversationRef: Sendable, Hashable {
+  package enum Kind: String, Sendable, Hashable, CaseIterable {
+    /// Two people.
+    case direct
+    case group
+    /// Few write, many read.
+    case channel
+    case email
+  }
+
+  /// The platform's own id, unique within the account.
+  package var externalID: String
+  package var kind: Kind
+  /// nil when the platform did not say; a known title then stays.
+  package var title: String?
+
+  package init(externalID: String, kind: Kind, title: String? = nil) {
+    self.externalID = externalID
+    self.kind = kind
+    self.title = title
+  }
+}
+
+/// Somebody on a platform.
+package struct Person: Sendable, Hashable {
+  /// The platform's own id.
+  package var id: String
+  package var name: String?
+  /// A URL.
+  package var avatar: String?
+
+  package init(id: String, name: String? = nil, avatar: String? = nil) {
+    self.id = id
+    self.name = name
+    self.avatar = avatar
+  }
+}
+
+/// What can be done in conversations of a platform; frontends show only that.
+package struct ConversationCapabilities: Sendable, Hashable {
+  package var canReply: Bool
+  package var canReact: Bool
+  package var canEdit: Bool
+  package var canDelete: Bool
+  package var canAttach: Bool
+  package var canQuote: Bool
+  /// The platform tells when a message was delivered or read.
+  package var hasReceipts: Bool
+  package var hasTyping: Bool
+  /// UTF-16 units of one message's text; nil: no limit is known.
+  package var textUnitsMax: Int?
+
+  package init(
+    canReply: Bool = false, canReact: Bool = false, canEdit: Bool = false, canDelete: Bool = false,
+    canAttach: Bool = false, canQuote: Bool = false, hasReceipts: Bool = false, hasTyping: Bool = false,
+    textUnitsMax: Int? = nil
+  ) {
+    self.canReply = canReply
+    self.canReact = canReact
+    self.canEdit = canEdit
+    self.canDelete = canDelete
+    self.canAttach = canAttach
+    self.canQuote = canQuote
+    self.hasReceipts = hasReceipts
+    self.hasTyping = hasTyping
+    self.textUnitsMax = textUnitsMax
+  }
+
+  package var json: JSONValue {
+    [
+      "reply": .bool(canReply), "react": .bool(canReact), "edit": .bool(canEdit),
+      "delete": .bool(canDelete), "attach": .bool(canAttach), "quote": .bool(canQuote),
+      "receipts": .bool(hasReceipts), "typing": .bool(hasTyping),
+      "textMax": textUnitsMax.map { .integer(Int64($0)) } ?? .null,
+    ]
+  }
+}

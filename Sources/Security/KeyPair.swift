@@ -1,0 +1,204 @@
+import COpenSSL
+
+/// A public or private key of an asymmetric algorithm, as OpenSSL holds it.
+///
+/// Made once and shared: making a key costs more than using it.
+// Safe because the EVP_PKEY is complete when init returns and never changed after; OpenSSL allows
+// concurrent use of such a key, each use having its own context.
+final class KeyPair: @unchecked Sendable {
+  enum Kind: Sendable, Equatable {
+    case rsa
+    /// The curve NIST P-256.
+    case p256
+    case ed25519
+  }
+
+  enum Fault: Error, Equatable {
+    case unreadable
+    case unsupported
+    /// RSA keys below 2048 bits.
+    case weak(bits: Int)
+  }
+
+  static let rsaBitsMin = 2_048
+
+  let kind: Kind
+  private let pointer: OpaquePointer
+
+  /// Takes over the reference.
+  private init(owning pointer: OpaquePointer?) throws(Fault) {
+    guard let pointer else {
+      ERR_clear_error()
+      throw .unreadable
+    }
+    switch EVP_PKEY_get_base_id(pointer) {
+    case EVP_PKEY_RSA:
+      let bits = Int(EVP_PKEY_get_bits(pointer))
+      guard bits >= Self.rsaBitsMin else {
+        EVP_PKEY_free(pointer)
+        throw .weak(bits: bits)
+      }
+      kind = .rsa
+    case EVP_PKEY_EC where Self.isP256(pointer):
+      kind = .p256
+    case EVP_PKEY_ED25519:
+      kind = .ed25519
+    default:
+      EVP_PKEY_free(pointer)
+      throw .unsupported
+    }
+    self.pointer = pointer
+  }
+
+  deinit { EVP_PKEY_free(pointer) }
+
+  private static func isP256(_ pointer: OpaquePointer) -> Bool {
+    var name = [UInt8](repeating: 0, count: 64)
+    var count = 0
+    let found = name.withUnsafeMutableBytes { buffer in
+      EVP_PKEY_get_group_name(
+        pointer, buffer.baseAddress?.assumingMemoryBound(to: CChar.self), buffer.count, &count)
+    }
+    return found == 1 && name[..<count].elementsEqual("prime256v1".utf8)
+  }
+
+  // MARK: Making
+
+  /// The first key of a PEM text: `PUBLIC KEY`, or a private key without a passphrase.
+  convenience init(pem: String) throws(Fault) {
+    let bytes = Array(pem.utf8)
+    let isPrivate = pem.contains("PRIVATE KEY-----")
+    let source = BIO_new_mem_buf(bytes, Int32(clamping: bytes.count))
+    defer { BIO_free(source) }
+    // An empty passphrase, so that OpenSSL never asks the terminal for one.
+    var noPassphrase: [CChar] = [0]
+    let key =
+      isPrivate
+      ? PEM_read_bio_PrivateKey(source, nil, nil, &noPassphrase)
+      : PEM_read_bio_PUBKEY(source, nil, nil, nil)
+    try self.init(owning: key)
+  }
+
+  /// 32 raw bytes (RFC 8032).
+  convenience init(ed25519PublicKey bytes: [UInt8]) throws(Fault) {
+    try self.init(owning: EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nil, bytes, bytes.count))
+  }
+
+  /// The 32 byte seed (RFC 8032).
+  convenience init(ed25519PrivateKey bytes: [UInt8]) throws(Fault) {
+    try self.init(owning: EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nil, bytes, bytes.count))
+  }
+
+  /// Modulus and exponent, big-endian.
+  convenience init(rsaModulus modulus: [UInt8], exponent: [UInt8]) throws(Fault) {
+    let builder = OSSL_PARAM_BLD_new()
+    let modulus = BN_bin2bn(modulus, Int32(clamping: modulus.count), nil)
+    let exponent = BN_bin2bn(exponent, Int32(clamping: exponent.count), nil)
+    defer {
+      OSSL_PARAM_BLD_free(builder)
+      BN_free(modulus)
+      BN_free(exponent)
+    }
+    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, modulus)
+    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, exponent)
+    try self.init(owning: Self.publicKey("RSA", builder))
+  }
+
+  /// The coordinates of a point on P-256, 32 bytes each. Points that are not on the curve are refused.
+  convenience init(p256X x: [UInt8], y: [UInt8]) throws(Fault) {
+    guard x.count == 32, y.count == 32 else { throw .unreadable }
+    let builder = OSSL_PARAM_BLD_new()
+    defer { OSSL_PARAM_BLD_free(builder) }
+    let point = [4] + x + y
+    OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0)
+    // The builder keeps the pointer until the parameters are made.
+    let key = point.withUnsafeBytes { point in
+      OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point.baseAddress, point.count)
+      return Self.publicKey("EC", builder)
+    }
+    try self.init(owning: key)
+  }
+
+  private static func publicKey(_ name: String, _ builder: OpaquePointer?) -> OpaquePointer? {
+    // EVP_PKEY_PUBLIC_KEY, a composed macro that Swift does not import: the public key (2) and all
+    // parameters (0x84).
+    let selection: Int32 = 0x86
+    let parameters = OSSL_PARAM_BLD_to_param(builder)
+    let context = EVP_PKEY_CTX_new_from_name(nil, name, nil)
+    defer {
+      OSSL_PARAM_free(parameters)
+      EVP_PKEY_CTX_free(context)
+    }
+    var key: OpaquePointer?
+    guard EVP_PKEY_fromdata_init(context) == 1 else { return nil }
+    return EVP_PKEY_fromdata(context, &key, selection, parameters) == 1 ? key : nil
+  }
+
+  // MARK: Using
+
+  /// SHA-256 with RSA PKCS#1 v1.5 or ECDSA (DER), or plain Ed25519. nil when this is a public key.
+  func sign(_ bytes: [UInt8]) -> [UInt8]? {
+    let context = EVP_MD_CTX_new()
+    defer { EVP_MD_CTX_free(context) }
+    var count = 0
+    guard EVP_DigestSignInit(context, nil, digest, nil, pointer) == 1,
+      EVP_DigestSign(context, nil, &count, bytes, bytes.count) == 1
+    else {
+      ERR_clear_error()
+      return nil
+    }
+    var signature = [UInt8](repeating: 0, count: count)
+    guard EVP_DigestSign(context, &signature, &count, bytes, bytes.count) == 1 else {
+      ERR_clear_error()
+      return nil
+    }
+    return Array(signature[..<count])
+  }
+
+  func verifies(_ signature: [UInt8], of bytes: [UInt8]) -> Bool {
+    let context = EVP_MD_CTX_new()
+    defer { EVP_MD_CTX_free(context) }
+    let isGood =
+      EVP_DigestVerifyInit(context, nil, digest, nil, pointer) == 1
+      && EVP_DigestVerify(context, signature, signature.count, bytes, bytes.count) == 1
+    if !isGood { ERR_clear_error() }
+    return isGood
+  }
+
+  private var digest: OpaquePointer? { kind == .ed25519 ? nil : EVP_sha256() }
+}
+
+/// ECDSA signatures as JOSE writes them: r and s, 32 bytes each (RFC 7518 section 3.4).
+enum RawECDSA {
+  static let bytes = 64
+
+  static func der(_ raw: [UInt8]) -> [UInt8]? {
+    guard raw.count == bytes, let signature = ECDSA_SIG_new() else { return nil }
+    defer { ECDSA_SIG_free(signature) }
+    let r = BN_bin2bn(Array(raw[..<32]), 32, nil)
+    let s = BN_bin2bn(Array(raw[32...]), 32, nil)
+    // The signature owns the numbers from here.
+    guard ECDSA_SIG_set0(signature, r, s) == 1 else { return nil }
+    var der = [UInt8](repeating: 0, count: Int(max(0, i2d_ECDSA_SIG(signature, nil))))
+    let written = der.withUnsafeMutableBufferPointer { buffer in
+      var position = buffer.baseAddress
+      return i2d_ECDSA_SIG(signature, &position)
+    }
+    return written > 0 ? der : nil
+  }
+
+  static func raw(_ der: [UInt8]) -> [UInt8]? {
+    let signature = der.withUnsafeBufferPointer { buffer in
+      var position = buffer.baseAddress
+      return d2i_ECDSA_SIG(nil, &position, buffer.count)
+    }
+    guard let signature else { return nil }
+    defer { ECDSA_SIG_free(signature) }
+    var raw = [UInt8](repeating: 0, count: bytes)
+    let isDone = raw.withUnsafeMutableBufferPointer { buffer in
+      BN_bn2binpad(ECDSA_SIG_get0_r(signature), buffer.baseAddress, 32) == 32
+        && BN_bn2binpad(ECDSA_SIG_get0_s(signature), buffer.baseAddress?.advanced(by: 32), 32) == 32
+    }
+    return isDone ? raw : nil
+  }
+}

@@ -1,0 +1,39 @@
+import JSON
+import SocketIOWire
+import WebSocketWire
+
+/// An event written once, for any number of clients.
+///
+/// It is kept as the WebSocket frame that most of them get; its bytes are shared by all sockets. The
+/// text that a polling client gets is the end of the same bytes.
+package struct SocketIOFrame: Sendable {
+  package let namespace: String
+  /// A whole unmasked text frame: header, `4`, packet.
+  package let webSocketBytes: [UInt8]
+  private let packetOffset: Int
+
+  /// `json` is the event's arguments as JSON texts joined by commas; empty for none.
+  package init(event: String, json: [UInt8], namespace: String = "/") {
+    var payload: [UInt8] = [UInt8(ascii: "[")]
+    payload.reserveCapacity(json.count + event.utf8.count + 6)
+    JSONText.append(event, to: &payload)
+    if !json.isEmpty {
+      payload.append(UInt8(ascii: ","))
+      payload.append(contentsOf: json)
+    }
+    payload.append(UInt8(ascii: "]"))
+    self.init(SocketIOPacket(.event, namespace: namespace, payload: payload))
+  }
+
+  init(_ packet: SocketIOPacket) {
+    namespace = packet.namespace
+    var text: [UInt8] = [UInt8(ascii: "4")]
+    text.reserveCapacity(packet.payload.count + packet.namespace.utf8.count + 32)
+    packet.append(to: &text)
+    webSocketBytes = FrameWriter.frame(.text, text)
+    packetOffset = webSocketBytes.count - text.count + 1
+  }
+
+  /// The Socket.IO packet without what carries it.
+  package var packetBytes: [UInt8] { Array(webSocketBytes[packetOffset...]) }
+}

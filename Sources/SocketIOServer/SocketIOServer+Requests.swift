@@ -1,0 +1,179 @@
+import Bytes
+import EventLoop
+package import HTTPServer
+package import HTTPWire
+import JSON
+import SocketIOWire
+import WebSocketWire
+
+/// The requests under the path: handshake, poll, POST, upgrade, preflight.
+extension SocketIOServer {
+  /// Answers a request under `configuration.path`. A poll is answered when there is something to
+  /// say. CORS headers are part of the answer.
+  package func handle(_ request: HTTPRequest) async -> HTTPAnswer {
+    loop.assertInLoop()
+    var answer = await answer(request)
+    if case .response(var response) = answer {
+      response.headers.set("Cache-Control", "no-store")
+      if !response.headers.contains("vary") {
+        response.headers.add(contentsOf: cors.headers(for: request.head))
+      }
+      answer = .response(response)
+    }
+    return answer
+  }
+
+  private func answer(_ request: HTTPRequest) async -> HTTPAnswer {
+    if let preflight = cors.preflight(for: request.head) { return .response(preflight) }
+    guard isAllowed(request) else { return .response(refuse(.forbidden)) }
+    let query: URLQuery
+    do throws(HTTPParseError) {
+      query = try request.head.query()
+    } catch {
+      return .response(refuse(.badRequest))
+    }
+    if request.method == .options {
+      return .response(.empty(.noContent, headers: ["Allow": "GET, POST, OPTIONS"]))
+    }
+    guard let transport = query["transport"].flatMap(EngineIOSession.Transport.init) else {
+      return .response(refuse(.unknownTransport))
+    }
+    guard let id = query["sid"], !id.isEmpty else {
+      return handshake(request, query, transport)
+    }
+    if let shard = SocketIOConfiguration.shard(ofSession: id), shard != configuration.homeShard,
+      let forward = configuration.forward
+    {
+      return await forward(shard, request)
+    }
+    guard let client = client(id) else { return .response(refuse(.unknownSession)) }
+    switch transport {
+    case .websocket: return upgrade(client, request)
+    case .polling: return .response(await poll(client, request))
+    }
+  }
+
+  // MARK: Handshake
+
+  private func handshake(
+    _ request: HTTPRequest, _ query: URLQuery, _ transport: EngineIOSession.Transport
+  ) -> HTTPAnswer {
+    guard request.method == .get else { return .response(refuse(.badHandshakeMethod)) }
+    guard query["EIO"] == "4" else { return .response(refuse(.unsupportedVersion)) }
+    let handshake = SocketIOHandshake(
+      headers: request.headers, query: query, peer: request.peer, isSecure: request.isSecure)
+    switch transport {
+    case .polling:
+      guard let client = open(.polling, .v4, handshake) else { return .response(busy()) }
+      return .response(payload([client.openPacket], client))
+    case .websocket:
+      guard request.headers.list("upgrade", contains: "websocket") else {
+        return .response(refuse(.badRequest))
+      }
+      guard !isDraining, connectionCount < configuration.sessionsMax else { return .response(busy()) }
+      return switchProtocols(request) { server, connection in
+        // Opened only now: a handshake that never completes leaves nothing behind.
+        guard let client = server.open(.websocket, .v4, handshake) else { return connection.abort() }
+        await client.serve(connection)
+      }
+    }
+  }
+
+  private func upgrade(_ client: SocketIOClient, _ request: HTTPRequest) -> HTTPAnswer {
+    guard request.method == .get, request.headers.list("upgrade", contains: "websocket") else {
+      return .response(refuse(.badRequest))
+    }
+    if let refusal = client.webSocketArrived() { return .response(refuse(refusal)) }
+    loop.schedule(after: configuration.upgradeTimeout) { [weak client] in client?.upgradeTimedOut() }
+    let answer = switchProtocols(request) { _, connection in await client.serveProbe(connection) }
+    if case .response = answer { client.upgradeTimedOut() }
+    return answer
+  }
+
+  private func switchProtocols(
+    _ request: HTTPRequest,
+    _ serve: @escaping @Sendable (SocketIOServer, WebSocketConnection) async -> Void
+  ) -> HTTPAnswer {
+    var response: HTTPResponse
+    // The origin was checked for all requests alike.
+    switch WebSocketHandshake.answer(for: request, allowedOrigins: .any) {
+    case .success(let answer): response = answer
+    case .failure(let answer): return .response(answer)
+    }
+    let deflate =
+      configuration.allowsCompression
+      ? PerMessageDeflate.negotiate(offers: request.headers.all("sec-websocket-extensions")) : nil
+    if let deflate { response.headers.set("Sec-WebSocket-Extensions", deflate.response) }
+    // No capture list: with one, Swift 6.3 runs an asynchronous closure off its caller's executor.
+    return .upgrade(response) { socket, leftover in
+      let connection = WebSocketConnection(
+        socket: socket, leftover: leftover, configuration: self.webSocketConfiguration, deflate: deflate)
+      await serve(self, connection)
+    }
+  }
+
+  /// Engine.IO has its own heartbeat, and the client bounds the queue over all transports.
+  private var webSocketConfiguration: WebSocketConnection.Configuration {
+    WebSocketConnection.Configuration(
+      limits: WebSocketLimits(messageBytesMax: configuration.payloadBytesMax), pingInterval: nil,
+      queueBytesMax: configuration.queueBytesMax + 65_536)
+  }
+
+  // MARK: Polling
+
+  private func poll(_ client: SocketIOClient, _ request: HTTPRequest) async -> HTTPResponse {
+    switch request.method {
+    case .get:
+      switch await client.poll() {
+      case .success(let packets): return payload(packets, client)
+      case .failure(let refusal): return refuse(refusal)
+      }
+    case .post:
+      guard request.body.count <= configuration.payloadBytesMax else {
+        return HTTPResponse.empty(.contentTooLarge)
+      }
+      if let refusal = await client.post(request.body) { return refuse(refusal) }
+      return HTTPResponse.text(.ok, "ok")
+    default: return refuse(.badRequest)
+    }
+  }
+
+  private func payload(_ packets: [EngineIOPacket], _ client: SocketIOClient) -> HTTPResponse {
+    let bytes = EngineIOPayload.encode(packets, revision: client.session.revision)
+    return HTTPResponse.bytes(.ok, bytes, type: "text/plain; charset=UTF-8")
+  }
+
+  // MARK: Refusals and origins
+
+  private func refuse(_ refusal: EngineIORefusal) -> HTTPResponse {
+    let json: JSONValue = ["code": .integer(Int64(refusal.rawValue)), "message": .string(refusal.message)]
+    return HTTPResponse.json(refusal == .forbidden ? .forbidden : .badRequest, json.encoded())
+  }
+
+  private func busy() -> HTTPResponse {
+    var response = HTTPResponse.text(.serviceUnavailable, "too many connections")
+    response.headers.set("Retry-After", "5")
+    return response
+  }
+
+  /// Browsers do not keep pages from opening WebSockets to other sites, so this does.
+  private func isAllowed(_ request: HTTPRequest) -> Bool {
+    let origins = request.headers.all("origin")
+    guard let origin = origins.first else { return true }
+    guard origins.count == 1 else { return false }
+    return configuration.allowedOrigins.allows(origin) || isOwn(origin, request)
+  }
+
+  private func isOwn(_ origin: String, _ request: HTTPRequest) -> Bool {
+    guard !request.head.authority.isEmpty else { return false }
+    return ["http://", "https://"].contains { equalsIgnoringCase(origin, $0 + request.head.authority) }
+  }
+
+  private var cors: CORSPolicy {
+    var policy = CORSPolicy(origins: configuration.allowedOrigins)
+    policy.methods = [.get, .post]
+    policy.requestHeaders = ["Authorization", "Content-Type"]
+    policy.exposedHeaders = []
+    return policy
+  }
+}

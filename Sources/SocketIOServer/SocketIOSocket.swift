@@ -1,0 +1,97 @@
+package import HTTPWire
+package import SocketIOWire
+
+/// What the client's first request said.
+package struct SocketIOHandshake: Sendable {
+  package let headers: HTTPHeaders
+  package let query: URLQuery
+  package let peer: String
+  package let isSecure: Bool
+
+  /// What is kept of it when it has been looked at.
+  var trimmed: SocketIOHandshake {
+    SocketIOHandshake(headers: HTTPHeaders(), query: URLQuery(), peer: peer, isSecure: isSecure)
+  }
+}
+
+/// One client in one namespace. Used on its server's loop only.
+package final class SocketIOSocket: @unchecked Sendable, Hashable {
+  // Safe because: confined to its server's loop; whatever it does goes through the client, which
+  // asserts it.
+
+  enum State {
+    /// The application is being asked; what it emits meanwhile waits for the answer.
+    case connecting([SocketIOFrame])
+    case connected
+    case disconnected
+  }
+
+  /// Public: other clients may know it. Not the session id, which is a secret.
+  package let id: String
+  package let namespace: String
+  /// Something of the application's own.
+  package var context: (any Sendable)?
+
+  private weak var client: SocketIOClient?
+  private let server: SocketIOServer
+  var state = State.connecting([])
+  package internal(set) var rooms: [String] = []
+
+  init(id: String, namespace: String, client: SocketIOClient, server: SocketIOServer) {
+    self.id = id
+    self.namespace = namespace
+    self.client = client
+    self.server = server
+  }
+
+  /// Headers and query are there while `connect` runs and are given up after it; the peer stays.
+  package var handshake: SocketIOHandshake {
+    client?.handshake
+      ?? SocketIOHandshake(headers: HTTPHeaders(), query: URLQuery(), peer: "", isSecure: false)
+  }
+
+  package var isConnected: Bool {
+    if case .connected = state { true } else { false }
+  }
+
+  package var transport: EngineIOSession.Transport { client?.session.transport ?? .polling }
+
+  /// Bytes sent to this client, in any namespace, that it has not read.
+  package var queuedBytes: Int { client?.queuedBytes ?? 0 }
+
+  /// Sends an event. The frame's namespace must be the socket's. Nothing happens after it disconnected; a
+  /// client with too much unread is disconnected instead.
+  package func emit(_ frame: SocketIOFrame) {
+    precondition(
+      frame.namespace == namespace, "a frame for \(frame.namespace) sent to a socket in \(namespace)")
+    switch state {
+    case .connecting(var frames):
+      state = .disconnected
+      frames.append(frame)
+      state = .connecting(frames)
+    case .connected: client?.send(frame)
+    case .disconnected: break
+    }
+  }
+
+  /// `json` as in `SocketIOFrame`. For an event with one receiver.
+  package func emit(event: String, json: [UInt8]) {
+    emit(SocketIOFrame(event: event, json: json, namespace: namespace))
+  }
+
+  /// false: it is in too many rooms, or has disconnected.
+  @discardableResult
+  package func join(_ room: String) -> Bool { server.join(self, room) }
+
+  package func leave(_ room: String) { server.leave(self, room) }
+
+  /// Takes the socket out of its namespace; the client is told, after what was emitted before. With
+  /// `close` its whole connection ends too, with all its namespaces.
+  package func disconnect(close: Bool = false) {
+    client?.disconnect(self, close: close)
+  }
+
+  package static func == (left: SocketIOSocket, right: SocketIOSocket) -> Bool { left === right }
+
+  package func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
+}
