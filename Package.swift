@@ -75,7 +75,8 @@ let package = Package(
     program(
       "messaging-hub",
       [
-        "Hub", "Platforms", "Messaging", "HTTPServer", "HTTPWire", "Postgres", "EventLoop", "Security", "Telemetry",
+        "Hub", "Platforms", "Messaging", "HTTPServer", "HTTPWire", "Postgres", "EventLoop", "Security",
+        "Telemetry",
         "Bytes", "JSON", "CLinux",
       ]),
     program(
