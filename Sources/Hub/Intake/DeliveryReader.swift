@@ -16,7 +16,8 @@ enum DeliveryReader {
     id: UUIDv7, request: WebhookRequest, account: Account, platform: any Platform, received: Timestamp
   ) -> ParsedDelivery {
     let headers = keptHeaders(of: request)
-    let (outcome, items) = normalise(request.body, headers: headers, platform: platform)
+    let (outcome, items) = normalise(
+      request.body, headers: headers, receivedAt: received, platform: platform)
     return ParsedDelivery(
       id: id, tenant: account.tenant, account: account.id, platform: platform.name.rawValue,
       receivedAt: received, headers: String(decoding: headers.json.encoded(), as: UTF8.self),
@@ -26,10 +27,10 @@ enum DeliveryReader {
 
   /// Reads a body with today's parser; also what a replay does.
   static func normalise(
-    _ body: [UInt8], headers: KeptHeaders, platform: any Platform
+    _ body: [UInt8], headers: KeptHeaders, receivedAt: Timestamp, platform: any Platform
   ) -> (ParsedDelivery.Outcome, [InboundItem]) {
     do throws(NormaliseError) {
-      let result = try platform.normalise(body, headers: headers)
+      let result = try platform.normalise(body, headers: headers, receivedAt: receivedAt)
       guard let fault = result.faults.first else { return (.done, result.items) }
       let more = result.faults.count > 1 ? " (and \(result.faults.count - 1) more)" : ""
       return (.dead(reason: "\(fault)\(more)"), result.items)

@@ -40,7 +40,8 @@ package struct Replay: Sendable {
     }
     if record.state == "done" && record.parserVersion == platform.parserVersion { return (.unchanged, []) }
     let (outcome, items) = DeliveryReader.normalise(
-      stored.body, headers: KeptHeaders(json: stored.headers), platform: platform)
+      stored.body, headers: KeptHeaders(json: stored.headers), receivedAt: record.receivedAt,
+      platform: platform)
     let delivery = ParsedDelivery(
       id: id, tenant: record.tenant, account: record.account, platform: record.platform,
       receivedAt: record.receivedAt, headers: stored.headers, body: stored.body, hash: stored.hash,

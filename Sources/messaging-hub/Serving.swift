@@ -1,0 +1,182 @@
+import Bytes
+import EventLoop
+import Foundation
+import Hub
+import Postgres
+import Security
+import Synchronization
+import Telemetry
+
+/// A hub in the foreground: its database when it runs its own, the node, and the way out.
+///
+/// SIGTERM and SIGINT end it in order within `stopLimit`; a second signal ends it at once.
+struct Serving {
+  /// Everything is over by then, the database included.
+  static let stopLimit: Duration = .seconds(8)
+
+  let settings: Settings
+  let tokens: TokenAuthority
+  let keys: KeyRing
+  let log: Logger
+  let clock: WallClock
+
+  /// Returns after a signal, when everything has stopped.
+  /// - Throws: with a text for the operator when the hub cannot start.
+  func run() async throws {
+    signal(SIGPIPE, SIG_IGN)
+    let signals = StopSignals()
+    let start = LoopInstant.current()
+    let embedded = try startDatabase()
+    let database = settings.databaseURL ?? embedded?.connectionString ?? ""
+    let node = HubNode(
+      HubNode.Parts(
+        configuration: settings.hub, database: database, tokens: tokens, keys: keys, log: log, clock: clock))
+    do {
+      try await node.start()
+    } catch {
+      embedded?.stop()
+      throw Failure("the hub cannot start: \(error)")
+    }
+    let address = node.address.map { "\($0)" } ?? "?"
+    log.info(
+      "listening",
+      [
+        "address": .string(address), "seconds": .double((LoopInstant.current() - start).inSeconds),
+        "shards": .integer(Int64(settings.hub.shardCount)), "writers": .integer(Int64(settings.hub.writerCount)),
+      ])
+    welcome(node)
+    let name = await signals.next()
+    log.info("stopping", ["signal": .string(name)])
+    Thread.detachNewThread {
+      // The second signal, or a stop that hangs: out.
+      signals.waitForAnother(atMost: 12)
+      exit(1)
+    }
+    await node.stop(within: Self.stopLimit)
+    embedded?.stop()
+    log.info("stopped")
+  }
+
+  private func startDatabase() throws -> EmbeddedPostgres? {
+    guard settings.databaseURL == nil else { return nil }
+    var configuration = EmbeddedPostgres.Configuration(dataFolder: settings.dataFolder)
+    configuration.binaryFolder = settings.postgresBinaries
+    configuration.searchPath = ProcessInfo.processInfo.environment["PATH"]
+    configuration.runtimeFolder = ProcessInfo.processInfo.environment["XDG_RUNTIME_DIR"]
+    let log = log
+    return try EmbeddedPostgres.start(configuration) { event in
+      switch event {
+      case .started(let process): log.debug("postgresql started", ["process": .integer(Int64(process))])
+      case .orphanStopped(let process):
+        log.warning("stopped a postgresql that was left over", ["process": .integer(Int64(process))])
+      case .ended(let code, let delay):
+        log.error(
+          "postgresql ended; it is started again",
+          ["code": .integer(Int64(code)), "afterSeconds": .double(delay.inSeconds)])
+      case .restartFailed(let reason): log.error("postgresql cannot be started", ["reason": .string(reason)])
+      }
+    }
+  }
+
+  // MARK: The first minute
+
+  /// What a developer needs to send a first message; on standard output, in development only.
+  private func welcome(_ node: HubNode) {
+    guard settings.hub.isDevelopment, settings.logFormat == .pretty, let port = node.address?.port else { return }
+    let scheme = settings.hub.listen.certificateFile == nil ? "http" : "https"
+    let url = "\(scheme)://127.0.0.1:\(port)"
+    guard
+      let token = try? tokens.issue(
+        user: "dev", tenant: "default", email: "dev@localhost", roles: ["admin"], lifetimeSeconds: 7 * 86_400,
+        now: clock.now())
+    else { return }
+    let secret = "hello-\(SecureRandom.token(byteCount: 9))"
+    Console.text(
+      """
+
+      The hub listens on \(url)
+
+        Token of the user dev, valid for a week:
+
+      export HUB=\(url)
+      export TOKEN=\(token)
+
+        Connect a Telegram account, and send it a first message as Telegram would:
+
+      curl -sS $HUB/api/accounts -H "Authorization: Bearer $TOKEN" -d '{"platform":"telegram","name":"Support","credentials":{"webhookSecret":"\(secret)"}}'
+      \(Self.program) simulate telegram text --url $HUB
+
+        Look at what came:
+
+      curl -sS $HUB/api/conversations -H "Authorization: Bearer $TOKEN"
+
+      """)
+  }
+
+  private static var program: String {
+    CommandLine.arguments.first ?? "messaging-hub"
+  }
+}
+
+/// SIGTERM and SIGINT as something to wait for.
+final class StopSignals: Sendable {
+  private struct State {
+    var pending: [String] = []
+    var waiter: CheckedContinuation<String, Never>?
+  }
+
+  private let state = Mutex(State())
+  // Safe because: made in the initialiser and only kept alive.
+  private nonisolated(unsafe) let sources: [any DispatchSourceSignal]
+  private let condition = NSCondition()
+
+  init() {
+    let queue = DispatchQueue(label: "signals")
+    let names: [(Int32, String)] = [(SIGTERM, "SIGTERM"), (SIGINT, "SIGINT")]
+    sources = names.map { number, _ in
+      signal(number, SIG_IGN)
+      return DispatchSource.makeSignalSource(signal: number, queue: queue)
+    }
+    for (source, name) in zip(sources, names.map(\.1)) {
+      source.setEventHandler { [weak self] in self?.received(name) }
+      source.resume()
+    }
+  }
+
+  /// The next signal's name.
+  func next() async -> String {
+    await withCheckedContinuation { continuation in
+      let name = state.withLock { state -> String? in
+        if state.pending.isEmpty {
+          state.waiter = continuation
+          return nil
+        }
+        return state.pending.removeFirst()
+      }
+      if let name { continuation.resume(returning: name) }
+    }
+  }
+
+  /// Blocks until another signal comes or the seconds are over.
+  func waitForAnother(atMost seconds: Int) {
+    let end = Date(timeIntervalSinceNow: Double(seconds))
+    condition.lock()
+    while state.withLock({ $0.pending.isEmpty }), condition.wait(until: end) {}
+    condition.unlock()
+  }
+
+  private func received(_ name: String) {
+    let waiter = state.withLock { state -> CheckedContinuation<String, Never>? in
+      if let waiter = state.waiter {
+        state.waiter = nil
+        return waiter
+      }
+      state.pending.append(name)
+      return nil
+    }
+    if let waiter { waiter.resume(returning: name) }
+    condition.lock()
+    condition.broadcast()
+    condition.unlock()
+  }
+}
