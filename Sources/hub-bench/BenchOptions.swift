@@ -5,6 +5,8 @@ struct BenchOptions: Sendable {
     case idle
     /// From a webhook to a client's screen.
     case push
+    /// The same for an account that many users see.
+    case fanout
     /// Webhooks acknowledged a second, beside pgbench.
     case ingest
   }
@@ -36,7 +38,7 @@ struct BenchOptions: Sendable {
 
     Starts a hub on a fresh data folder, measures it from outside and prints a table.
 
-      --only LIST             of idle, push, ingest (default: all)
+      --only LIST             of idle, push, fanout, ingest (default: all)
       --seconds N             length of each measurement (default 8)
       --rounds N              turns of ingest and pgbench (default 3)
       --connections N         connections that send webhooks (default 64)

@@ -63,6 +63,7 @@ struct HubBench {
         switch section {
         case .idle: report.add(section, try await IdleSection(hub: hub, options: options).measure())
         case .push: report.add(section, try await PushSection(hub: hub, options: options).measure())
+        case .fanout: report.add(section, try await FanOutSection(hub: hub, options: options).measure())
         case .ingest: report.add(section, try await IngestSection(hub: hub, options: options).measure())
         }
       } catch {

@@ -143,6 +143,13 @@ final class HubProcess {
     return Account(id: id, key: key, secret: secret, owner: owner, token: token)
   }
 
+  /// Lets these users see the account; they have used the hub before.
+  func share(_ account: Account, with users: [String]) async throws {
+    _ = try await api(
+      .patch, "/api/accounts/\(account.id)", token: account.token,
+      body: ["users": .array(users.map { .string($0) })])
+  }
+
   /// The user's unread messages in total.
   func unread(token: String) async throws -> Int {
     let answer = try await api(.get, "/api/unread", token: token)
