@@ -46,7 +46,9 @@ struct FanOutSection {
     await sender.close()
     for screen in screens { await screen.close() }
 
-    guard answers.refusedCount == 0 else { throw BenchFailure("webhooks were refused: \(answers.refusedText)") }
+    guard answers.refusedCount == 0 else {
+      throw BenchFailure("webhooks were refused: \(answers.refusedText)")
+    }
     let samples = arrivals.samples
     guard samples.count == expected else {
       throw BenchFailure("\(samples.count) messages reached a screen instead of \(expected)")
