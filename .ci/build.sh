@@ -8,7 +8,7 @@ sources="Package.swift Sources Migrations Webhooks"
 
 # A folder's time changes when a file in it comes or goes, so deletions are seen too.
 # shellcheck disable=SC2086  # a list of names
-if [ -x "$binary" ] && [ -f "$stamp" ] && [ -z "$(find $sources -newer "$stamp" -print -quit)" ]; then
+if [ -x "$binary" ] && [ -f "$stamp" ] && [ -z "$(find $sources -newer "$stamp" -print -quit 2>&1)" ]; then
   exit 0
 fi
 

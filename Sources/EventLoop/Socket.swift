@@ -436,9 +436,14 @@ package final class Socket: Selectable, @unchecked Sendable {
 
   private func fail(_ error: SocketError) {
     guard failure == nil else { return }
-    failure = error
     loop.remove(descriptor)
     Glibc.close(descriptor)
+    end(error)
+  }
+
+  /// Lets go of everything but the descriptor.
+  private func end(_ error: SocketError) {
+    failure = error
     outbound = []
     outboundHead = 0
     queuedBytes = 0
@@ -451,6 +456,62 @@ package final class Socket: Selectable, @unchecked Sendable {
     let call = onClose
     onClose = nil
     call?()
+  }
+
+  // MARK: Moving
+
+  /// A connection between two loops. Closes when nobody attaches it.
+  package final class Detached: @unchecked Sendable {
+    // Safe because: it is made by the owner that gave the parts up and emptied by the one that takes
+    // them; it is never used by both.
+    fileprivate var descriptor: Int32
+    fileprivate let peer: SocketAddress
+    fileprivate let outbound: [[UInt8]]
+    fileprivate let outboundOffset: Int
+    fileprivate let queuedBytes: Int
+    fileprivate let records: ByteBuffer
+    fileprivate let tls: TLSSession?
+
+    fileprivate init(_ socket: Socket) {
+      descriptor = socket.descriptor
+      peer = socket.peer
+      outbound = Array(socket.outbound[socket.outboundHead...])
+      outboundOffset = socket.outboundOffset
+      queuedBytes = socket.queuedBytes
+      records = socket.records
+      tls = socket.tls
+    }
+
+    deinit {
+      if descriptor >= 0 { Glibc.close(descriptor) }
+    }
+  }
+
+  /// Takes the connection off this loop, with what is queued, for `attach` on another. This socket is
+  /// closed from here on. Nobody may be reading or draining.
+  package func detach() throws(SocketError) -> Detached {
+    loop.assertInLoop()
+    if let failure { throw failure }
+    precondition(reader == nil && drainer == nil, "a socket was detached while somebody waits on it")
+    let detached = Detached(self)
+    loop.remove(descriptor)
+    end(.closed)
+    return detached
+  }
+
+  /// Goes on with a detached connection. On `loop`.
+  package static func attach(_ detached: Detached, to loop: EventLoop) throws(SocketError) -> Socket {
+    loop.assertInLoop()
+    precondition(detached.descriptor >= 0, "a detached socket was attached twice")
+    let socket = try Socket(loop: loop, descriptor: detached.descriptor, peer: detached.peer)
+    detached.descriptor = -1
+    socket.outbound = detached.outbound
+    socket.outboundOffset = detached.outboundOffset
+    socket.queuedBytes = detached.queuedBytes
+    socket.records = detached.records
+    socket.tls = detached.tls
+    socket.scheduleFlush()
+    return socket
   }
 
   // MARK: Readiness and deadlines

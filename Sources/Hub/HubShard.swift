@@ -101,10 +101,9 @@ package final class HubShard: Sendable {
     socketIO.randomBytes = { SecureRandom.bytes($0) }
     socketIO.observer = parts.metrics
     socketIO.allowedOrigins = origins
-    socketIO.forward = { [weak self] shard, request in
-      guard let self else { return .response(Problem.unavailable.response()) }
-      return await self.forward(request, to: Int(shard))
-    }
+    // No capture lists in asynchronous closures: with one they would leave the loop. A shard lives as
+    // long as its process, so the references may be strong.
+    socketIO.forward = { shard, request in await self.forward(request, to: Int(shard)) }
     let server = SocketIOServer(loop: loop, configuration: socketIO, application: gateway)
     let api = api
     let path = socketIO.path
@@ -114,9 +113,8 @@ package final class HubShard: Sendable {
       routeLabel: { $0.path.hasPrefix(path) ? path : api.label($0) })
     http.tls = parts.tls
     http.connectionsMax = max(1, configuration.limits.connectionsMax / max(1, configuration.shardCount))
-    let httpServer = HTTPServer(loop: loop, configuration: http, observer: parts.metrics) { [weak self] in
-      guard let self else { return .response(Problem.unavailable.response()) }
-      return await self.answer($0, server, path: path)
+    let httpServer = HTTPServer(loop: loop, configuration: http, observer: parts.metrics) {
+      await self.answer($0, server, path: path)
     }
     return Servers(socketIO: server, http: httpServer)
   }

@@ -9,10 +9,19 @@ package struct TokenAuthority: Sendable {
 
   private let verifier: JWTVerifier
   private let signer: JWTSigner?
+  private let issuer: String?
+  private let audience: String?
 
-  package init(verifier: JWTVerifier, signer: JWTSigner?) {
+  /// - Parameters:
+  ///   - signer: nil when the hub holds public keys only.
+  ///   - issuer, audience: written into issued tokens; those that the verifier asks for.
+  package init(
+    verifier: JWTVerifier, signer: JWTSigner?, issuer: String? = nil, audience: String? = nil
+  ) {
     self.verifier = verifier
     self.signer = signer
+    self.issuer = issuer
+    self.audience = audience
   }
 
   /// - Throws: `Refused` with a text that is safe to show to the client.
@@ -40,7 +49,7 @@ package struct TokenAuthority: Sendable {
     return try signer?.sign(
       JWTClaims(
         subject: user, email: email, tenant: tenant, roles: roles, issuedAt: seconds,
-        expires: seconds + lifetimeSeconds))
+        expires: seconds + lifetimeSeconds, issuer: issuer, audience: audience.map { [$0] } ?? []))
   }
 
   /// User and tenant names become keys: 1 to 255 bytes without control characters.

@@ -456,10 +456,11 @@ package final class PostgresConnection: @unchecked Sendable {
     isCancelling = true
     let request = CancelRequest(pointer: cancel)
     let blocking = blocking
-    loop.spawn { [weak self] shard in
+    // No capture list: with one the closure would leave the loop.
+    loop.spawn { shard in
       _ = shard.loop
       _ = try? await blocking.run { request.send() }
-      self?.cancelled()
+      self.cancelled()
     }
   }
 

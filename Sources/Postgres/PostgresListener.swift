@@ -58,9 +58,10 @@ package final class PostgresListener: @unchecked Sendable {
     loop.assertInLoop()
     guard !hasStarted else { return }
     hasStarted = true
-    loop.spawn { [weak self] shard in
+    // No capture list: with one the closure would leave the loop. `close` ends the task.
+    loop.spawn { shard in
       _ = shard.loop
-      await self?.keep()
+      await self.keep()
     }
   }
 

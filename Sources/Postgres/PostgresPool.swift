@@ -108,15 +108,16 @@ package final class PostgresPool: @unchecked Sendable {
     hasStarted = true
     for index in 0..<max(1, configuration.size) {
       slots.append(Slot())
-      loop.spawn { [weak self] shard in
+      // No capture list: with one the closure would leave the loop. `close` ends the task.
+      loop.spawn { shard in
         _ = shard.loop
-        await self?.keep(index)
+        await self.keep(index)
       }
     }
-    loop.spawn { [weak self] shard in
-      while let interval = self?.configuration.probeInterval {
-        do { try await shard.loop.sleep(for: interval) } catch { return }
-        guard let self, !self.isClosed else { return }
+    loop.spawn { shard in
+      while !self.isClosed {
+        do { try await shard.loop.sleep(for: self.configuration.probeInterval) } catch { return }
+        guard !self.isClosed else { return }
         await self.probe()
       }
     }

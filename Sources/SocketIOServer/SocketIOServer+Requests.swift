@@ -4,6 +4,7 @@ package import HTTPServer
 package import HTTPWire
 import JSON
 import SocketIOWire
+import Synchronization
 import WebSocketWire
 
 /// The requests under the path: handshake, poll, POST, upgrade, preflight.
@@ -71,9 +72,13 @@ extension SocketIOServer {
         return .response(refuse(.badRequest))
       }
       guard !isDraining, connectionCount < configuration.sessionsMax else { return .response(busy()) }
+      // The closure lives as long as the connection; what it was told at the start should not.
+      let arrival = Arrival(handshake)
       return switchProtocols(request) { server, connection in
         // Opened only now: a handshake that never completes leaves nothing behind.
-        guard let client = server.open(.websocket, .v4, handshake) else { return connection.abort() }
+        guard let handshake = arrival.take(), let client = server.open(.websocket, .v4, handshake) else {
+          return connection.abort()
+        }
         await client.serve(connection)
       }
     }
@@ -106,9 +111,41 @@ extension SocketIOServer {
     if let deflate { response.headers.set("Sec-WebSocket-Extensions", deflate.response) }
     // No capture list: with one, Swift 6.3 runs an asynchronous closure off its caller's executor.
     return .upgrade(response) { socket, leftover in
-      let connection = WebSocketConnection(
-        socket: socket, leftover: leftover, configuration: self.webSocketConfiguration, deflate: deflate)
-      await serve(self, connection)
+      guard socket.loop !== self.loop else {
+        return await serve(self, self.connection(socket, leftover, deflate))
+      }
+      self.moveHome(socket, leftover, deflate, serve)
+    }
+  }
+
+  private func connection(
+    _ socket: Socket, _ leftover: ByteBuffer, _ deflate: PerMessageDeflate?
+  ) -> WebSocketConnection {
+    WebSocketConnection(
+      socket: socket, leftover: leftover, configuration: webSocketConfiguration, deflate: deflate)
+  }
+
+  /// Brings a WebSocket that came in on another loop (the kernel deals connections out) to the loop
+  /// of its session. Runs on the other loop.
+  private func moveHome(
+    _ socket: Socket, _ leftover: ByteBuffer, _ deflate: PerMessageDeflate?,
+    _ serve: @escaping @Sendable (SocketIOServer, WebSocketConnection) async -> Void
+  ) {
+    let detached: Socket.Detached
+    do throws(SocketError) {
+      detached = try socket.detach()
+    } catch {
+      return
+    }
+    loop.spawn { shard in
+      shard.assertIsolated()
+      do throws(SocketError) {
+        let home = try Socket.attach(detached, to: self.loop)
+        await serve(self, self.connection(home, leftover, deflate))
+        home.close()
+      } catch {
+        // No room in the loop's epoll set: the connection closes, the client goes on polling.
+      }
     }
   }
 
@@ -175,5 +212,21 @@ extension SocketIOServer {
     policy.requestHeaders = ["Authorization", "Content-Type"]
     policy.exposedHeaders = []
     return policy
+  }
+}
+
+/// A handshake that is handed on once and then forgotten.
+private final class Arrival: Sendable {
+  private let handshake: Mutex<SocketIOHandshake?>
+
+  init(_ handshake: SocketIOHandshake) {
+    self.handshake = Mutex(handshake)
+  }
+
+  func take() -> SocketIOHandshake? {
+    handshake.withLock { handshake in
+      defer { handshake = nil }
+      return handshake
+    }
   }
 }

@@ -67,7 +67,11 @@ package struct PerMessageDeflate: Sendable, Equatable {
   /// nil when zlib has no memory.
   package func compress(_ message: [UInt8]) -> [UInt8]? {
     let stream = ZlibStream(.deflate(windowBits: sendWindowBits))
-    guard var output = try? stream?.run(message, flush: Z_SYNC_FLUSH, bytesMax: .max).bytes else {
+    guard let stream else { return nil }
+    var output: [UInt8]
+    do {
+      output = try stream.run(message, flush: Z_SYNC_FLUSH, bytesMax: .max).bytes
+    } catch {
       return nil
     }
     let tail: [UInt8] = [0, 0, 0xff, 0xff]

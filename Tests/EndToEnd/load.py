@@ -55,7 +55,7 @@ class Load:
         while len(self.acknowledged) < count:
             for task in self.tasks:
                 if task.done():
-                    task.result()
+                    task.result()  # Raises what ended the lane.
             assert time.monotonic() < deadline, f"{len(self.acknowledged)} of {count} were acknowledged in {seconds} s"
             await asyncio.sleep(0.05)
 

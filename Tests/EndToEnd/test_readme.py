@@ -1,7 +1,7 @@
 """What the README tells a newcomer to type works as it stands.
 
-A fenced block after the line `<!-- test -->` is run, in order, in one shell, against a hub that listens
-where the README says. `<!-- test python -->` marks a Python block, which gets ten seconds to print something.
+A fenced block after the line `<!-- test -->` is run, in order, in one shell with HUB (the address) and
+TOKEN (of user `dev`) exported, against a running hub. `<!-- test python -->` marks a Python block, which gets ten seconds to print something.
 """
 
 import os
@@ -40,7 +40,11 @@ def test_the_readme_has_commands_to_try():
 def test_the_commands_of_the_readme_work(newcomer):
     script = "\n".join(body for kind, body in blocks() if kind == "sh")
     script = script.replace("localhost:3000", f"127.0.0.1:{newcomer.port}")
-    environment = newcomer.environment | {"PATH": f"{BINARY.parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = newcomer.environment | {
+        "PATH": f"{BINARY.parent}{os.pathsep}{os.environ['PATH']}",
+        "HUB": newcomer.url,
+        "TOKEN": newcomer.command("token", "--user", "dev").stdout.strip(),
+    }
     result = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", script],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90, stdin=subprocess.DEVNULL,
@@ -57,7 +61,7 @@ def test_the_python_client_of_the_readme_connects(newcomer):
         try:
             result = subprocess.run(
                 [sys.executable, "-u", "-c", program],
-                env=newcomer.environment | {"TOKEN": token}, capture_output=True, text=True, timeout=10,
+                env=newcomer.environment | {"HUB": newcomer.url, "TOKEN": token}, capture_output=True, text=True, timeout=10,
             )
             output, code = result.stdout, result.returncode
             assert code == 0, result.stderr

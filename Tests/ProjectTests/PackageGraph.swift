@@ -52,8 +52,8 @@ enum PackageGraph {
   static let exceptions: [String: Set<String>] = [
     // WebSocket compression is zlib's; nothing else of the wire touches C.
     "WebSocketWire": ["CZlib"],
-    // A log line leaves through write(2), and the wall clock is read here for all.
-    "Telemetry": ["Glibc"],
+    // A log line leaves through write(2), on a queue of its own so that no loop waits for a pipe.
+    "Telemetry": ["Glibc", "Dispatch"],
     // The queue that a Swift executor must be told about is Dispatch's type.
     "EventLoop": ["Dispatch"],
   ]

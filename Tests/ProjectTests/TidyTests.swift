@@ -132,14 +132,13 @@ struct TidyTests {
     #expect(try Repository.text(of: "LICENSE").contains("Apache License"))
   }
 
-  @Test("migrations are numbered without a hole")
+  @Test("each migration has a number of four digits of its own")
   func migrationsAreNumbered() throws {
     let folder = Repository.root.appendingPathComponent("Migrations").path
-    let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
-    for (index, name) in names.enumerated() {
-      let number = String(index + 1)
-      let prefix = String(repeating: "0", count: max(0, 4 - number.count)) + number + "_"
-      #expect(name.hasPrefix(prefix) && name.hasSuffix(".sql"), "\(name) should begin \(prefix)")
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+    for name in names {
+      #expect(name.wholeMatch(of: /\d{4}_[a-z0-9_]+\.sql/) != nil, "\(name): NNNN_subject.sql")
     }
+    #expect(Set(names.map { $0.prefix(4) }).count == names.count, "two migrations share a number")
   }
 }

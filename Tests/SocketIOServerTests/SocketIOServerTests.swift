@@ -359,4 +359,50 @@ struct SocketIOServerTests {
     #expect(result.1 == [400, 400])
     #expect(result.2 == "1")
   }
+
+  @Test(
+    "A session lives on its home loop: polls, POSTs and the upgrade that land elsewhere are brought there")
+  func foreignShard() async throws {
+    let home = try EventLoop(name: "sio-home")
+    defer { home.shutDown() }
+    var configuration = SocketIOConfiguration()
+    configuration.homeShard = 1
+    let application = EchoApplication()
+    let homeServer = SocketIOServer(loop: home, configuration: configuration, application: application)
+    let forward: @Sendable (UInt8, HTTPRequest) async -> HTTPAnswer = { shard, request in
+      guard shard == 1 else { return .response(.empty(.notFound)) }
+      return await home.shard.run { shard in
+        shard.assertIsolated()
+        return await homeServer.handle(request)
+      }
+    }
+    // The handshake is answered at home, all else arrives on the other loop.
+    let opened = await forward(
+      1, HTTPRequest(head: HTTPRequestHead(target: "/socket.io/?EIO=4&transport=polling")))
+    guard case .response(let response) = opened else {
+      Issue.record("no handshake")
+      return
+    }
+    let open = String(decoding: response.body.bytes, as: UTF8.self)
+    let texts = try await SocketIOFixture.run({ $0.forward = forward }) { fixture in
+      let id = fixture.sessionID(in: open)
+      let http = try await fixture.http()
+      var texts: [String?] = [try await fixture.post(http, id, "40").text]
+      texts.append(try await fixture.get(http, id).text)
+      let connection = try await fixture.opened(id)
+      connection.send(text: "2probe")
+      texts.append(await fixture.text(connection))
+      connection.send(text: "5")
+      connection.send(text: #"42["message",1]"#)
+      texts.append(await fixture.text(connection))
+      connection.close()
+      _ = await connection.receive()
+      try await fixture.until { application.log.count == 3 }
+      return texts
+    }
+    #expect(texts[0] == "ok")
+    #expect(texts[1]?.hasSuffix(#"42["auth",{}]"#) == true)
+    #expect(texts[2...] == ["3probe", #"42["message-back",1]"#])
+    #expect(application.log == ["connect /", "event message", "disconnected / transport close"])
+  }
 }

@@ -96,6 +96,9 @@ struct RequestFields: Sendable {
 
   func has(_ name: String) -> Bool { members[name] != nil }
 
+  /// null when it is missing.
+  func value(_ name: String) -> JSONValue { members[name] ?? .null }
+
   /// Refuses members that nobody reads, so that a misspelt one is not lost in silence.
   func allow(only names: Set<String>) throws(Problem) {
     guard let other = members.keys.filter({ !names.contains($0) }).min() else { return }
@@ -149,20 +152,6 @@ struct RequestFields: Sendable {
         throw .invalid("'\(name)' holds something that is no text of 1 to \(bytesMax) bytes", field: name)
       }
       texts.append(text)
-    }
-    return texts
-  }
-
-  /// An object of texts; nil when it is missing.
-  func textMap(_ name: String, bytesMax: Int) throws(Problem) -> [String: String]? {
-    guard let value = members[name], !value.isNull else { return nil }
-    guard let object = value.object else { throw .invalid("'\(name)' has to be an object", field: name) }
-    var texts: [String: String] = [:]
-    for (key, value) in object.sorted(by: { $0.key < $1.key }) {
-      guard let text = value.string, (1...bytesMax).contains(text.utf8.count) else {
-        throw .invalid("'\(name).\(key)' has to be 1 to \(bytesMax) bytes of text", field: "\(name).\(key)")
-      }
-      texts[key] = text
     }
     return texts
   }

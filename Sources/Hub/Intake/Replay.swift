@@ -40,8 +40,7 @@ package struct Replay: Sendable {
     }
     if record.state == "done" && record.parserVersion == platform.parserVersion { return (.unchanged, []) }
     let (outcome, items) = DeliveryReader.normalise(
-      stored.body, headers: KeptHeaders(json: stored.headers), receivedAt: record.receivedAt,
-      platform: platform)
+      stored.body, headers: Self.headers(stored.headers), receivedAt: record.receivedAt, platform: platform)
     let delivery = ParsedDelivery(
       id: id, tenant: record.tenant, account: record.account, platform: record.platform,
       receivedAt: record.receivedAt, headers: stored.headers, body: stored.body, hash: stored.hash,
@@ -57,5 +56,13 @@ package struct Replay: Sendable {
     case .done: return (.done, events)
     case .dead(let reason): return (.dead(reason: reason), events)
     }
+  }
+
+  private static func headers(_ json: String) -> KeptHeaders {
+    let members = (try? JSONValue(parsing: Array(json.utf8)))?.object ?? [:]
+    return KeptHeaders(
+      members.sorted { $0.key < $1.key }.compactMap { name, value in
+        value.string.map { WebhookHeader(name, $0) }
+      })
   }
 }

@@ -69,7 +69,8 @@ extension RealtimeGateway: SocketIOApplication {
     }
     if name == "authenticate" {
       guard let token = argument["token"]?.string else {
-        return .failure(code: "invalid_request", message: "authenticate takes {token, lastSeq?}")
+        refuse(session, "authenticate takes {token, lastSeq?}", "invalid_token")
+        return nil
       }
       await authenticate(session, token: token, lastSeq: argument["lastSeq"]?.integer)
       return nil

@@ -143,7 +143,7 @@ package actor RealtimeGateway {
   }
 
   /// Sends `auth_error` and ends the session.
-  private func refuse(_ session: RealtimeSession, _ message: String, _ code: String) {
+  func refuse(_ session: RealtimeSession, _ message: String, _ code: String) {
     guard !session.isClosed else { return }
     dependencies.metrics.authenticationRefused(code)
     session.client.send(

@@ -1,6 +1,6 @@
 package import Bytes
 import JSON
-import Platforms
+package import Platforms
 package import Postgres
 package import Security
 
@@ -51,18 +51,20 @@ package struct AccountChange: Sendable {
 /// that is copied to another account does not open there.
 package enum CredentialSeal {
   package static func seal(
-    _ credentials: [String: String], tenant: String, account: UUIDv7, keys: KeyRing
+    _ secrets: AccountSecrets, tenant: String, account: UUIDv7, keys: KeyRing
   ) -> [UInt8] {
-    let object = JSONValue.object(credentials.mapValues { .string($0) })
-    return keys.seal(object.encoded(), context: context(tenant, account))
+    keys.seal(secrets.json.encoded(), context: context(tenant, account))
   }
 
   /// - Throws: when no key opens it or it holds something else.
   package static func open(
     _ blob: [UInt8], tenant: String, account: UUIDv7, keys: KeyRing
-  ) throws -> [String: String] {
-    let fields = try JSONValue(parsing: try keys.open(blob, context: context(tenant, account)))
-    return (fields.object ?? [:]).compactMapValues(\.string)
+  ) throws -> AccountSecrets {
+    let plain = try keys.open(blob, context: context(tenant, account))
+    guard let secrets = AccountSecrets(json: try JSONValue(parsing: plain)) else {
+      throw KeyRing.OpenError.malformed
+    }
+    return secrets
   }
 
   private static func context(_ tenant: String, _ account: UUIDv7) -> [UInt8] {
@@ -92,12 +94,12 @@ extension HubStore {
     let id = try row.uuid(0)
     let tenant = try row.string(1)
     guard let platform = PlatformCatalogue.named(try row.string(2)) else { return nil }
-    var secrets: [String: String] = [:]
+    var secrets = AccountSecrets()
     if let blob = try row.optionalBytes(4) {
       secrets = try CredentialSeal.open(blob, tenant: tenant, account: id, keys: keys)
     }
     return Account(
-      id: id, tenant: tenant, platform: platform.name, key: key, secrets: AccountSecrets(secrets),
+      id: id, tenant: tenant, platform: platform.name, key: key, secrets: secrets,
       isDisabled: try row.string(3) == "disabled")
   }
 
@@ -159,30 +161,36 @@ extension HubStore {
           state = CASE WHEN $5 THEN 'disabled' WHEN NOT $5 AND state = 'disabled' THEN 'connected' ELSE state END,
           updated_at = now()
         WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
-        """, binds + [.text(change.name), .bytes(change.credentials), .bool(change.isDisabled)])
+        """, binds + [.text(change.name), .bytes(change.credentials), .bool(change.isDisabled)]),
+      Self.announcement(account.key),
     ]
     if let users = change.users { statements += Self.sharing(binds, account, users) }
-    let eventsAt = statements.count
-    statements += [Self.changed(binds), Self.announcement(account.key)]
-    return try EventRows.read(try await writer.batch(statements)[eventsAt])
+    let writingAt = statements.count
+    statements += change.users.map { Self.unsharing(binds, account, $0) } ?? []
+    statements.append(Self.changed(binds))
+    return try await writer.batch(statements).dropFirst(writingAt).flatMap { try EventRows.read($0) }
   }
 
   private static func sharing(
     _ binds: [PostgresBind], _ account: AccountRecord, _ users: [String]
   ) -> [PostgresStatement] {
-    let wanted = Set(users).union([account.owner])
-    let present = Set(account.users)
     // In one order everywhere, so that two changes at once do not lock each other out.
-    let added = wanted.subtracting(present).sorted()
-    let removed = present.subtracting(wanted).sorted()
-    return added.flatMap { user in
+    Set(users).subtracting(account.users).sorted().flatMap { user in
       [
         // A colleague may be invited before the first sign-in.
         PostgresStatement(
           "INSERT INTO users (tenant_id, id) VALUES ($1, $2) ON CONFLICT DO NOTHING", [binds[0], .text(user)]),
         PostgresStatement("SELECT share_account($1, $2, $3)", binds + [.text(user)]),
       ]
-    } + removed.map { PostgresStatement("SELECT unshare_account($1, $2, $3)", binds + [.text($0)]) }
+    }
+  }
+
+  private static func unsharing(
+    _ binds: [PostgresBind], _ account: AccountRecord, _ users: [String]
+  ) -> [PostgresStatement] {
+    Set(account.users).subtracting(users).subtracting([account.owner]).sorted().map {
+      PostgresStatement("SELECT * FROM unshare_account($1, $2, $3)", binds + [.text($0)])
+    }
   }
 
   /// Takes an account away from its users; its rows stay. What is sent to its webhook is answered 404.
@@ -207,5 +215,29 @@ extension HubStore {
       id: try row.uuid(0), platform: try row.string(1), key: try row.string(2), owner: try row.string(3),
       document: try row.bytes(4), users: try row.strings(6).compactMap(\.self),
       credentials: try row.optionalBytes(5))
+  }
+}
+
+/// For the command line, over all tenants.
+extension HubStore {
+  /// Makes sure that the user has a row, and leaves one that is there as it is.
+  package func ensureUser(_ principal: Principal) async throws {
+    _ = try await writer.batch([
+      PostgresStatement(
+        "INSERT INTO tenants (id) VALUES ($1) ON CONFLICT DO NOTHING", [.text(principal.tenant)]),
+      PostgresStatement(
+        "INSERT INTO users (tenant_id, id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        [.text(principal.tenant), .text(principal.user)]),
+    ])
+  }
+
+  /// All accounts, oldest first. - Parameter tenant: nil: of every tenant.
+  package func allAccounts(tenant: String?) async throws -> [(tenant: String, record: AccountRecord)] {
+    try await writer.query(
+      """
+      SELECT \(Self.columns), a.tenant_id FROM accounts a
+      WHERE a.deleted_at IS NULL AND ($1::text IS NULL OR a.tenant_id = $1) ORDER BY a.created_at, a.id
+      """, [.text(tenant)]
+    ).map { (tenant: try $0.string(7), record: try Self.record($0)) }
   }
 }

@@ -91,16 +91,20 @@ extension HubStore {
   package func messages(
     _ principal: Principal, conversation: UUIDv7, _ anchor: MessageAnchor, limit: Int
   ) async throws -> MessagePage {
+    // Around a message both sides may go on anyway; in the other lists one row more tells.
+    var asked = limit + 1
+    if case .around = anchor { asked = limit }
     let rows = try await read(
       principal, "SELECT id, data FROM list_messages($1, $2, $3, $4, $5, $6)",
       [
         .text(principal.tenant), .text(principal.user), .uuid(conversation), .text(anchor.mode),
-        .uuid(anchor.message), .int4(Int32(clamping: limit + 1)),
+        .uuid(anchor.message), .int4(Int32(clamping: asked)),
       ])
     guard let first = rows.first else {
       // Nothing there and nothing to see are told apart.
       _ = try await self.conversation(principal, conversation)
       if let message = anchor.message { _ = try await self.message(principal, message) }
+      if case .around = anchor { throw HubStoreError.notFound }
       return MessagePage(items: [], next: nil, previous: nil)
     }
     let shown = rows.prefix(limit)
@@ -118,7 +122,6 @@ extension HubStore {
       return MessagePage(
         items: items, next: hasMore ? .message(.after, id: lastID) : nil, previous: .message(.before, id: firstID))
     case .around:
-      // Where the middle lies is the database's matter, so both sides may go on.
       return MessagePage(
         items: items, next: .message(.before, id: lastID), previous: .message(.after, id: firstID))
     }
@@ -139,5 +142,32 @@ extension HubStore {
       principal, "SELECT unread_counts($1, $2)", [.text(principal.tenant), .text(principal.user)])
     guard let document = try rows.first?.optionalBytes(0) else { throw HubStoreError.notFound }
     return document
+  }
+}
+
+/// An unread count that is not what the rows say.
+package struct UnreadDrift: Sendable, Equatable {
+  /// Which count: of a conversation, or of a platform.
+  package let kind: String
+  package let tenant: String
+  package let user: String
+  /// The conversation's id, or the platform.
+  package let place: String
+  package let stored: Int64
+  package let counted: Int64
+}
+
+extension HubStore {
+  /// Recounts every unread count. Reads all memberships: for the command line.
+  /// - Parameter tenant: nil: all.
+  package func unreadDrift(tenant: String?) async throws -> [UnreadDrift] {
+    try await writer.query(
+      "SELECT kind, tenant_id, user_id, place, stored, counted FROM verify_unread($1)", [.text(tenant)]
+    ).map { row in
+      UnreadDrift(
+        kind: try row.string(0), tenant: try row.string(1), user: try row.string(2),
+        place: try row.optionalString(3) ?? "", stored: try row.optionalInt64(4) ?? 0,
+        counted: try row.optionalInt64(5) ?? 0)
+    }
   }
 }
