@@ -12,6 +12,7 @@ extension RouteTable {
   mutating func addConversations() {
     let store = parts.store
     let relay = parts.relay
+    let clock = parts.clock
     secured(.get, "/api/conversations") { call in
       let page = try await store.conversations(
         call.principal, try Self.filter(call), behind: try Self.conversationPosition(call), limit: try call.limit())
@@ -22,7 +23,7 @@ extension RouteTable {
     }
     secured(.patch, "/api/conversations/{id}") { call in
       let id = try call.id("id")
-      let patch = try Self.conversationPatch(try call.body(), now: parts.clock.now())
+      let patch = try Self.conversationPatch(try call.body(), now: clock.now())
       relay.publish(
         try await store.setConversation(
           call.principal, conversation: id, patch: String(decoding: patch.encoded(), as: UTF8.self)))

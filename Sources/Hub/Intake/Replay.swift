@@ -1,7 +1,7 @@
 package import Bytes
 import JSON
 import Platforms
-package import Postgres
+import Postgres
 
 /// Reads a stored delivery again with today's parser and stores what it finds.
 ///

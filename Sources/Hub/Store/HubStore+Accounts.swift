@@ -1,7 +1,7 @@
 package import Bytes
 import JSON
 package import Platforms
-package import Postgres
+import Postgres
 package import Security
 
 /// An account as its users see it.
