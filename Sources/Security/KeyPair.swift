@@ -66,16 +66,17 @@ final class KeyPair: @unchecked Sendable {
 
   /// The first key of a PEM text: `PUBLIC KEY`, or a private key without a passphrase.
   convenience init(pem: String) throws(Fault) {
-    let bytes = Array(pem.utf8)
     let isPrivate = pem.contains("PRIVATE KEY-----")
-    let source = BIO_new_mem_buf(bytes, Int32(clamping: bytes.count))
-    defer { BIO_free(source) }
     // An empty passphrase, so that OpenSSL never asks the terminal for one.
     var noPassphrase: [CChar] = [0]
-    let key =
-      isPrivate
-      ? PEM_read_bio_PrivateKey(source, nil, nil, &noPassphrase)
-      : PEM_read_bio_PUBKEY(source, nil, nil, nil)
+    // The source reads from the array and must not outlive it.
+    let key = Array(pem.utf8).withUnsafeBytes { bytes -> OpaquePointer? in
+      let source = BIO_new_mem_buf(bytes.baseAddress, Int32(clamping: bytes.count))
+      defer { BIO_free(source) }
+      return isPrivate
+        ? PEM_read_bio_PrivateKey(source, nil, nil, &noPassphrase)
+        : PEM_read_bio_PUBKEY(source, nil, nil, nil)
+    }
     try self.init(owning: key)
   }
 
@@ -91,47 +92,30 @@ final class KeyPair: @unchecked Sendable {
 
   /// Modulus and exponent, big-endian.
   convenience init(rsaModulus modulus: [UInt8], exponent: [UInt8]) throws(Fault) {
-    let builder = OSSL_PARAM_BLD_new()
-    let modulus = BN_bin2bn(modulus, Int32(clamping: modulus.count), nil)
-    let exponent = BN_bin2bn(exponent, Int32(clamping: exponent.count), nil)
-    defer {
-      OSSL_PARAM_BLD_free(builder)
-      BN_free(modulus)
-      BN_free(exponent)
-    }
-    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, modulus)
-    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, exponent)
-    try self.init(owning: Self.publicKey("RSA", builder))
+    let rsaEncryption: [UInt8] = [
+      0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
+    ]
+    let numbers = DER.sequence(DER.integer(modulus) + DER.integer(exponent))
+    try self.init(publicKeyDER: DER.sequence(rsaEncryption + DER.bitString(numbers)))
   }
 
   /// The coordinates of a point on P-256, 32 bytes each. Points that are not on the curve are refused.
   convenience init(p256X x: [UInt8], y: [UInt8]) throws(Fault) {
     guard x.count == 32, y.count == 32 else { throw .unreadable }
-    let builder = OSSL_PARAM_BLD_new()
-    defer { OSSL_PARAM_BLD_free(builder) }
-    let point = [4] + x + y
-    OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0)
-    // The builder keeps the pointer until the parameters are made.
-    let key = point.withUnsafeBytes { point in
-      OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point.baseAddress, point.count)
-      return Self.publicKey("EC", builder)
-    }
-    try self.init(owning: key)
+    let ecPublicKeyP256: [UInt8] = [
+      0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
+      0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
+    ]
+    try self.init(publicKeyDER: DER.sequence(ecPublicKeyP256 + DER.bitString([4] + x + y)))
   }
 
-  private static func publicKey(_ name: String, _ builder: OpaquePointer?) -> OpaquePointer? {
-    // EVP_PKEY_PUBLIC_KEY, a composed macro that Swift does not import: the public key (2) and all
-    // parameters (0x84).
-    let selection: Int32 = 0x86
-    let parameters = OSSL_PARAM_BLD_to_param(builder)
-    let context = EVP_PKEY_CTX_new_from_name(nil, name, nil)
-    defer {
-      OSSL_PARAM_free(parameters)
-      EVP_PKEY_CTX_free(context)
+  /// A SubjectPublicKeyInfo (RFC 5280 section 4.1).
+  private convenience init(publicKeyDER bytes: [UInt8]) throws(Fault) {
+    let key = bytes.withUnsafeBufferPointer { buffer in
+      var position = buffer.baseAddress
+      return d2i_PUBKEY(nil, &position, buffer.count)
     }
-    var key: OpaquePointer?
-    guard EVP_PKEY_fromdata_init(context) == 1 else { return nil }
-    return EVP_PKEY_fromdata(context, &key, selection, parameters) == 1 ? key : nil
+    try self.init(owning: key)
   }
 
   // MARK: Using
@@ -200,5 +184,27 @@ enum RawECDSA {
         && BN_bn2binpad(ECDSA_SIG_get0_s(signature), buffer.baseAddress?.advanced(by: 32), 32) == 32
     }
     return isDone ? raw : nil
+  }
+}
+
+/// The little of DER that wraps a public key (ITU-T X.690).
+private enum DER {
+  static func sequence(_ content: [UInt8]) -> [UInt8] { [0x30] + length(content.count) + content }
+
+  static func bitString(_ content: [UInt8]) -> [UInt8] {
+    [0x03] + length(content.count + 1) + [0] + content
+  }
+
+  /// An unsigned number, big-endian: a zero in front keeps the sign away.
+  static func integer(_ bytes: [UInt8]) -> [UInt8] {
+    let digits = Array(bytes.drop { $0 == 0 })
+    let content = digits.first.map { $0 >= 0x80 } ?? true ? [0] + digits : digits
+    return [0x02] + length(content.count) + content
+  }
+
+  private static func length(_ count: Int) -> [UInt8] {
+    if count < 0x80 { return [UInt8(count)] }
+    if count <= 0xff { return [0x81, UInt8(count)] }
+    return [0x82, UInt8(truncatingIfNeeded: count >> 8), UInt8(truncatingIfNeeded: count)]
   }
 }

@@ -134,6 +134,26 @@ def test_writers_of_one_user_never_deadlock_and_number_without_a_gap(hub):
         assert hub.unread(user)["totalUnread"] == 360
 
 
+def test_sharing_while_conversations_are_made_forgets_no_membership(hub):
+    account = hub.account("ann")
+    users = [hub.user(f"user-{n}") for n in range(20)]
+
+    def share():
+        with psycopg.connect(hub.url, autocommit=True, options="-c role=hub_writer") as connection:
+            for user in users:
+                connection.execute("SELECT share_account(%s,%s,%s)", (hub.tenant, account[0], user))
+            for user in users[::2]:
+                connection.execute("SELECT * FROM unshare_account(%s,%s,%s)", (hub.tenant, account[0], user)).fetchall()
+
+    thread = threading.Thread(target=share)
+    thread.start()
+    for n in range(60):
+        hub.ingest(account, [[message(2 * n, conv=f"c{n // 2}"), message(2 * n + 1, conv=f"d{n}")]])
+    thread.join()
+    assert hub.drift() == []
+    assert hub.value("SELECT count(*) FROM memberships WHERE tenant_id = %s", hub.tenant) == 90 * 11
+
+
 def test_an_unknown_kind_is_upgraded_by_replay(hub):
     account = hub.account("ann")
     hub.ingest(account, [[message(1, kind="unsupported", text="?", details='{"raw":{"poll":1}}')]])
@@ -449,6 +469,20 @@ def test_lists_page_to_the_end_without_a_gap_or_a_double(hub):
     hub.change("SELECT * FROM mark_read(%s,%s,%s,NULL)", hub.tenant, "ann", seen[0]["id"])
     assert len(listing(hub, "ann", unread=True)) == 39
     assert [c["id"] for c in listing(hub, "ann", unread=False, lim=1)] == [seen[0]["id"]]
+    hub.change("SELECT * FROM mark_read(%s,%s,%s,NULL)", hub.tenant, "ann", seen[30]["id"])
+    hub.change("SELECT * FROM set_conversation(%s,%s,%s,%s)", hub.tenant, "ann", seen[30]["id"], '{"state":"closed"}')
+    assert [c["id"] for c in listing(hub, "ann", unread=False, lim=2)] == [seen[0]["id"], seen[30]["id"]]
+    assert [c["id"] for c in listing(hub, "ann", state="closed")] == [seen[30]["id"]]
+    assert [c["id"] for c in listing(hub, "ann")] == [c["id"] for c in seen]
+
+
+def test_a_list_of_many_unread_conversations_is_walked(hub):
+    account = hub.account("ann")
+    hub.ingest(account, [[message(n, conv=f"c{n}") for n in range(1200)]])
+    page = listing(hub, "ann", unread=True, lim=3)
+    assert [c["externalId"] for c in page] == ["c1199", "c1198", "c1197"]
+    hub.change("SELECT * FROM mark_read(%s,%s,%s,NULL)", hub.tenant, "ann", page[0]["id"])
+    assert [c["externalId"] for c in listing(hub, "ann", unread=True, lim=2)] == ["c1198", "c1197"]
 
 
 def test_messages_by_position_around_an_anchor(hub):

@@ -155,13 +155,15 @@ struct TelegramUpdate {
     }
     let name = person.name ?? person.id
     let text =
-      old == new ? "\(name) is now \(try member.text("status") ?? "changed")" : "\(name) \(new ? "joined" : "left")"
+      old == new
+      ? "\(name) is now \(try member.text("status") ?? "changed")" : "\(name) \(new ? "joined" : "left")"
     items.append(
       .message(
         InboundMessage(
           conversation: chat.conversation, externalID: "update:\(id)",
           sender: try payload.object("from").map(TelegramPerson.user) ?? person, kind: .system,
-          text: MessageText.sanitised(text), details: ["service": .string(kind), kind: .object(payload.members)],
+          text: MessageText.sanitised(text),
+          details: ["service": .string(kind), kind: .object(payload.members)],
           sentAt: at, order: id)))
     return items
   }
@@ -181,7 +183,9 @@ struct TelegramUpdate {
     _ kind: String, _ payload: JSONReader, isKnown: Bool
   ) -> InboundItem {
     // A part that looks like a chat or a person and is not one must not lose the update.
-    let chat = (try? payload.object("chat")).flatMap { $0 }.flatMap { try? TelegramChat($0, business: payload) }
+    let chat = (try? payload.object("chat")).flatMap { $0 }.flatMap {
+      try? TelegramChat($0, business: payload)
+    }
     let person = ["from", "user"].lazy.compactMap { name in
       (try? payload.object(name)).flatMap { $0 }.flatMap { try? TelegramPerson.user($0) }
     }.first
@@ -200,4 +204,3 @@ struct TelegramUpdate {
         sentAt: (try? Self.time(payload, "date")).flatMap { $0 } ?? receivedAt, order: id))
   }
 }
-

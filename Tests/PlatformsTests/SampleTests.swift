@@ -1,0 +1,56 @@
+import Bytes
+import Foundation
+import JSON
+import Messaging
+import Platforms
+import Testing
+
+/// The samples under Webhooks/: requests as platforms send them, with the items that are read from
+/// them. With `HUB_UPDATE_GOLDEN=1` the expected items are written anew; read the difference.
+@Suite struct SampleTests {
+  static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
+  static let receivedAt = Timestamp(seconds: 1_795_219_200)
+
+  static let samples: [String] = PlatformCatalogue.all.flatMap { platform -> [String] in
+    let folder = root.appending(path: "Webhooks/\(platform.name)/samples")
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+    return names.filter { $0.hasSuffix(".json") }.sorted().map { "\(platform.name)/\($0)" }
+  }
+
+  @Test("reads every sample as expected, and the same when read again", arguments: samples)
+  func sample(path: String) throws {
+    let parts = path.split(separator: "/").map(String.init)
+    let platform = try #require(PlatformCatalogue.named(parts[0]))
+    let url = Self.root.appending(path: "Webhooks/\(parts[0])/samples/\(parts[1])")
+    let sample = try JSONValue(parsing: Data(contentsOf: url))
+    #expect(sample["name"]?.string.map { $0 + ".json" } == parts[1])
+    #expect(sample["description"]?.string?.isEmpty == false)
+    let body = try #require(sample["request"]?["body"]).encoded()
+    let result = try platform.normalise(body, headers: KeptHeaders(), receivedAt: Self.receivedAt)
+    #expect(result.faults.isEmpty)
+    #expect(!result.items.isEmpty)
+    let items = JSONValue.array(result.items.map(\.json))
+    if ProcessInfo.processInfo.environment["HUB_UPDATE_GOLDEN"] == "1" {
+      try Self.write(sample, expected: items, to: url)
+      return
+    }
+    #expect(items == sample["expected"], "\(String(decoding: items.encoded(), as: UTF8.self))")
+    #expect(try platform.normalise(body, headers: KeptHeaders(), receivedAt: Self.receivedAt) == result)
+  }
+
+  @Test("has a sample for each platform")
+  func hasSamples() {
+    for platform in PlatformCatalogue.all {
+      #expect(Self.samples.contains { $0.hasPrefix("\(platform.name)/") })
+    }
+  }
+
+  private static func write(_ sample: JSONValue, expected: JSONValue, to url: URL) throws {
+    var members = sample.object ?? [:]
+    members["expected"] = expected
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    try (encoder.encode(JSONValue.object(members)) + Data("\n".utf8)).write(to: url)
+  }
+}
