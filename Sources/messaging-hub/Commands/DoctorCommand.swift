@@ -1,6 +1,8 @@
+import Bytes
 import EventLoop
 import Glibc
 import HTTPServer
+import HTTPWire
 import Hub
 import JSON
 import Postgres

@@ -88,8 +88,11 @@ struct SimulateCommand: Command {
     let keys = try SecretStore(settings).secrets(settings).keys
     let name = platform.name.rawValue
     return try await CommandDatabase.withStore(settings) { store, _ in
-      guard let chosen = try await key ?? store.allAccounts(tenant: nil).first(where: { $0.record.platform == name })?.record.key
-      else {
+      var chosen = key
+      if chosen == nil {
+        chosen = try await store.allAccounts(tenant: nil).first { $0.record.platform == name }?.record.key
+      }
+      guard let chosen else {
         throw Failure("no account of \(name) is connected; connect one with: messaging-hub account add \(name) --user ID")
       }
       guard let account = try await store.account(key: chosen, keys: keys), account.platform == platform.name else {
