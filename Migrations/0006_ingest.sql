@@ -1,0 +1,599 @@
+-- Storing a group of deliveries: the statement behind every acknowledged webhook.
+--
+-- Arrays, one element for each row. d_*: deliveries. m_*: messages; c_*: changes; both point to their delivery by
+-- its number in d_*, from 1. Times are the platform's. Text that says "json" must be valid: the hub wrote it.
+--
+--   d_id, d_tenant, d_account, d_platform, d_received
+--   d_headers json object or null; d_body raw bytes; d_hash SHA-256; d_parser parser version
+--   d_state 'done' | 'dead'; d_reason null or why; d_items how many items were read
+--   m_id id of the message if it is new; m_conv_id id of the conversation if it is new
+--   m_conv_ext platform conversation id; m_conv_kind, m_conv_title null: unknown
+--   m_ext platform message id; m_dir 0 inbound, 1 outbound; m_kind; m_text
+--   m_sender_id, m_sender_name, m_sender_avatar; m_reply_ext platform id of the message it answers; m_thread
+--   m_attachments json array or null; m_details json or null; m_preview one line for lists
+--   m_status null or a step of the ladder; m_sent, m_order position
+--   c_kind, c_conv_ext, c_ext platform message id or null, c_at, c_order, c_body json:
+--     edit         {text?, kind?, attachments?, details?, preview?}; missing: as in the original message
+--     delete       {}
+--     reaction     {op: 'add'|'remove'|'replace', emoji: [text], actor: {id, name}}
+--     status       {status: 'queued'|'sent'|'failed'|'delivered'|'read', reason?}
+--     read         {upToAt?: time} or {upToExternalId?: id}: the other side has read our messages up to there
+--     conversation {title?}
+--     membership   {joined: [{id, name}], left: [id]}
+--     migrate      {to: platform conversation id}: the conversation goes on under another id
+--   notify: see write_events
+--
+-- Returns the new events, for each user in order: new_message, message_update, message_status_update,
+-- conversation_update, unread_count_update. What was there already returns nothing. How many messages were
+-- new in each delivery stands in deliveries.message_count.
+--
+-- Idempotent, except that an id of a delivery seen before adds to that delivery's counts (replay). Any order
+-- and repetition of the same items ends in the same rows.
+--
+-- Locks: the conversations touched, by id; then users, see write_events. A group of messages of known
+-- conversations takes nine statements, whatever its size.
+
+-- The conversation goes on under another platform id. Both ids can be known already as two conversations:
+-- then the newer becomes part of the older (by id), nothing is lost: message ids are unique within their
+-- origin. Returns null, or the conversations as they were: (kept, gone or null).
+-- The caller holds the locks of both.
+CREATE FUNCTION migrate_conversation(
+  tenant text, account uuid, from_id uuid, from_ext text, to_id uuid, to_ext text,
+  OUT kept uuid, OUT gone uuid, OUT u_users text[], OUT u_deltas integer[]
+) LANGUAGE plpgsql AS $$
+DECLARE
+  v_gone conversations;
+  v_to text;
+BEGIN
+  IF from_id = to_id THEN RETURN; END IF;
+  IF to_id IS NULL THEN
+    UPDATE conversations c SET external_id = to_ext
+    WHERE c.tenant_id = tenant AND c.id = from_id AND c.external_id = from_ext;
+    INSERT INTO conversation_aliases (tenant_id, account_id, external_id, conversation_id)
+    VALUES (tenant, account, CASE WHEN FOUND THEN from_ext ELSE to_ext END, from_id);
+    kept := from_id;
+    RETURN;
+  END IF;
+  IF from_id IS NULL THEN
+    INSERT INTO conversation_aliases (tenant_id, account_id, external_id, conversation_id)
+    VALUES (tenant, account, from_ext, to_id);
+    kept := to_id;
+    RETURN;
+  END IF;
+
+  kept := least(from_id, to_id);
+  gone := greatest(from_id, to_id);
+  SELECT c.external_id INTO v_to FROM conversations c WHERE c.tenant_id = tenant AND c.id = to_id;
+  SELECT * INTO v_gone FROM conversations c WHERE c.tenant_id = tenant AND c.id = gone;
+  DELETE FROM conversations c WHERE c.tenant_id = tenant AND c.id = gone;
+  UPDATE conversation_aliases a SET conversation_id = kept
+  WHERE a.tenant_id = tenant AND a.conversation_id = gone;
+  INSERT INTO conversation_aliases (tenant_id, account_id, external_id, conversation_id)
+  SELECT tenant, account, x, kept
+  FROM (
+    SELECT v_gone.external_id AS x
+    UNION SELECT c.external_id FROM conversations c WHERE c.tenant_id = tenant AND c.id = kept) s
+  WHERE x <> v_to;
+  UPDATE messages m SET conversation_id = kept WHERE m.tenant_id = tenant AND m.conversation_id = gone;
+  UPDATE pending_changes p SET conversation_id = kept WHERE p.tenant_id = tenant AND p.conversation_id = gone;
+
+  INSERT INTO participants AS p (
+    tenant_id, conversation_id, id, name, avatar, joined_name, active, member_at, member_order)
+  SELECT g.tenant_id, kept, g.id, g.name, g.avatar, g.joined_name, g.active, g.member_at, g.member_order
+  FROM participants g WHERE g.tenant_id = tenant AND g.conversation_id = gone
+  ON CONFLICT (tenant_id, conversation_id, id) DO UPDATE
+    SET joined_name = excluded.joined_name, active = excluded.active, member_at = excluded.member_at,
+      member_order = excluded.member_order
+    WHERE excluded.member_at IS NOT NULL AND (p.member_at IS NULL
+      OR (excluded.member_at, excluded.member_order) > (p.member_at, p.member_order));
+  DELETE FROM participants g WHERE g.tenant_id = tenant AND g.conversation_id = gone;
+  UPDATE participants p SET name = l.sender_name, avatar = l.sender_avatar
+  FROM (
+    SELECT DISTINCT ON (m.sender_id) m.sender_id, m.sender_name, m.sender_avatar FROM messages m
+    WHERE m.tenant_id = tenant AND m.conversation_id = kept AND m.direction = 0 AND m.sender_id IS NOT NULL
+    ORDER BY m.sender_id, m.sent_at DESC, m.order_hint DESC, m.id DESC) l
+  WHERE p.tenant_id = tenant AND p.conversation_id = kept AND p.id = l.sender_id;
+
+  UPDATE conversations c SET
+    external_id = v_to,
+    kind = CASE WHEN to_id = gone AND v_gone.kind <> 'unknown' OR c.kind = 'unknown' THEN v_gone.kind ELSE c.kind END,
+    title = CASE WHEN later.gone THEN v_gone.title ELSE c.title END,
+    title_at = CASE WHEN later.gone THEN v_gone.title_at ELSE c.title_at END,
+    title_order = CASE WHEN later.gone THEN v_gone.title_order ELSE c.title_order END,
+    state = CASE WHEN 'open' IN (c.state, v_gone.state) THEN 'open' ELSE c.state END,
+    last_message_id = l.id, last_activity_at = l.sent_at, last_order = l.order_hint, last_kind = l.kind,
+    last_direction = l.direction, last_preview = CASE WHEN l.deleted_at IS NULL THEN l.preview END,
+    last_sender_id = l.sender_id, last_sender_name = l.sender_name,
+    pending_count = c.pending_count + v_gone.pending_count
+  FROM (SELECT 1) one
+  LEFT JOIN LATERAL (
+    SELECT m.* FROM messages m WHERE m.tenant_id = tenant AND m.conversation_id = kept
+    ORDER BY m.sent_at DESC, m.order_hint DESC, m.id DESC LIMIT 1) l ON true
+  CROSS JOIN LATERAL (
+    SELECT v_gone.title_at IS NOT NULL AND (o.title_at IS NULL
+      OR (v_gone.title_at, v_gone.title_order, v_gone.title) > (o.title_at, o.title_order, o.title)) AS gone
+    FROM conversations o WHERE o.tenant_id = tenant AND o.id = kept) later
+  WHERE c.tenant_id = tenant AND c.id = kept;
+  PERFORM refresh_participants(tenant, kept);
+  IF v_gone.peer_read_at IS NOT NULL THEN
+    PERFORM apply_peer_read(c, v_gone.peer_read_at, v_gone.peer_read_order)
+    FROM conversations c WHERE c.tenant_id = tenant AND c.id = kept;
+  END IF;
+  UPDATE messages m SET status = 'read'
+  FROM conversations c
+  WHERE c.tenant_id = tenant AND c.id = kept AND m.tenant_id = tenant AND m.conversation_id = kept
+    AND m.direction = 1 AND m.status IS DISTINCT FROM 'read'
+    AND (m.sent_at, m.order_hint) <= (c.peer_read_at, c.peer_read_order);
+
+  -- The later read position of the two counts; unread is counted anew behind it.
+  WITH pos AS (
+    SELECT DISTINCT ON (s.user_id) s.user_id, s.read_at, s.read_order, s.read_id,
+      sum(s.unread_count) OVER (PARTITION BY s.user_id) AS before
+    FROM memberships s WHERE s.tenant_id = tenant AND s.conversation_id IN (kept, gone)
+    ORDER BY s.user_id, s.read_at DESC NULLS LAST, s.read_order DESC, s.read_id DESC),
+  counted AS (
+    UPDATE memberships s SET read_at = p.read_at, read_order = p.read_order, read_id = p.read_id,
+      unread_count = count_unread(tenant, kept, p.read_at, p.read_order, p.read_id)
+    FROM pos p WHERE s.tenant_id = tenant AND s.conversation_id = kept AND s.user_id = p.user_id
+    RETURNING s.user_id, (s.unread_count - p.before)::integer AS delta)
+  SELECT array_agg(user_id), array_agg(delta) INTO u_users, u_deltas FROM counted;
+  DELETE FROM memberships s WHERE s.tenant_id = tenant AND s.conversation_id = gone;
+END $$;
+
+-- Inbound messages that are not deleted, behind a read position (null: all).
+CREATE FUNCTION count_unread(tenant text, conversation uuid, at timestamptz, ord bigint, id uuid)
+RETURNS integer LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  IF $3 IS NULL THEN
+    RETURN (SELECT count(*) FROM messages m
+      WHERE m.tenant_id = $1 AND m.conversation_id = $2 AND m.direction = 0 AND m.deleted_at IS NULL);
+  END IF;
+  RETURN (SELECT count(*) FROM messages m
+    WHERE m.tenant_id = $1 AND m.conversation_id = $2 AND m.direction = 0 AND m.deleted_at IS NULL
+      AND (m.sent_at, m.order_hint, m.id) > ($3, $4, $5));
+END $$;
+
+-- Brings the participants up to date with new inbound messages: t_*, one element for each message.
+-- A participant's name is that of the newest message, in whatever order they come.
+CREATE FUNCTION note_senders(t_tenant text[], t_conversation uuid[], t_id text[], t_name text[], t_avatar text[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  r record;
+BEGIN
+  FOR r IN
+    WITH senders AS (
+      SELECT DISTINCT t.tenant, t.conversation, t.id FROM unnest(t_tenant, t_conversation, t_id)
+        AS t(tenant, conversation, id)),
+    named AS (
+      SELECT s.tenant, s.conversation, s.id, l.sender_name, l.sender_avatar
+      FROM senders s CROSS JOIN LATERAL (
+        SELECT m.sender_name, m.sender_avatar FROM messages m
+        WHERE m.tenant_id = s.tenant AND m.conversation_id = s.conversation AND m.sender_id = s.id
+          AND m.direction = 0
+        ORDER BY m.sent_at DESC, m.order_hint DESC, m.id DESC LIMIT 1) l),
+    changed AS (
+      INSERT INTO participants AS p (tenant_id, conversation_id, id, name, avatar)
+      SELECT n.tenant, n.conversation, n.id, n.sender_name, n.sender_avatar FROM named n
+      ON CONFLICT (tenant_id, conversation_id, id) DO UPDATE
+        SET name = excluded.name, avatar = excluded.avatar
+        WHERE (p.name, p.avatar) IS DISTINCT FROM (excluded.name, excluded.avatar)
+      RETURNING p.tenant_id, p.conversation_id)
+    SELECT DISTINCT c.tenant_id, c.conversation_id FROM changed c
+  LOOP
+    PERFORM refresh_participants(r.tenant_id, r.conversation_id);
+  END LOOP;
+END $$;
+
+CREATE FUNCTION ingest(
+  d_id uuid[], d_tenant text[], d_account uuid[], d_platform text[], d_received timestamptz[], d_headers text[],
+  d_body bytea[], d_hash bytea[], d_parser integer[], d_state text[], d_reason text[], d_items integer[],
+  m_delivery integer[], m_id uuid[], m_conv_id uuid[], m_conv_ext text[], m_conv_kind text[], m_conv_title text[],
+  m_ext text[], m_dir smallint[], m_kind text[], m_text text[], m_sender_id text[], m_sender_name text[],
+  m_sender_avatar text[], m_reply_ext text[], m_thread text[], m_attachments text[], m_details text[],
+  m_preview text[], m_status text[], m_sent timestamptz[], m_order bigint[],
+  c_delivery integer[], c_kind text[], c_conv_ext text[], c_ext text[], c_at timestamptz[], c_order bigint[],
+  c_body text[], notify boolean
+) RETURNS SETOF event_row LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET jit = off SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+DECLARE
+  n_m integer := coalesce(cardinality(m_id), 0);
+  n_c integer := coalesce(cardinality(c_kind), 0);
+  v_mconv uuid[];          -- the conversation of each message
+  v_cconv uuid[];          -- the conversation of each change
+  v_missing boolean := true;
+  v_special boolean := false;  -- a conversation with waiting changes or a peer's read position
+  v_slow boolean := n_c > 0;   -- documents have to be read again after the changes
+  v_new uuid[] := '{}';    -- new messages in order, their place in m_*, and their documents
+  v_at integer[] := '{}';
+  v_json text[] := '{}';
+  v_updated uuid[] := '{}';    -- messages with a message_update
+  v_status_of uuid[] := '{}';  -- messages with a new status
+  v_status text[] := '{}';
+  v_touched uuid[] := '{}';    -- conversations changed otherwise than by a new message
+  v_ct text[];             -- tenant, id and document head of each changed conversation
+  v_ci uuid[];
+  v_ch text[];
+  u_tenant text[] := '{}';
+  u_user text[] := '{}';
+  u_platform text[] := '{}';
+  u_delta integer[] := '{}';
+  e_tenant text[];
+  e_user text[];
+  e_type text[];
+  e_conversation uuid[];
+  e_message uuid[];
+  e_data text[];
+  v_ids uuid[];
+  v_d integer;
+  v_effect change_effect;
+  r record;
+BEGIN
+  -- 1. The conversations, locked.
+  IF n_m > 0 AND n_c = 0 THEN
+    WITH k AS (
+      SELECT DISTINCT d_tenant[i.d] AS t, d_account[i.d] AS a, i.ext
+      FROM unnest(m_delivery, m_conv_ext) AS i(d, ext)),
+    locked AS MATERIALIZED (
+      SELECT c.tenant_id, c.account_id, c.external_id, c.id,
+        c.pending_count > 0 OR c.peer_read_at IS NOT NULL AS special
+      FROM k JOIN conversations c ON c.tenant_id = k.t AND c.account_id = k.a AND c.external_id = k.ext
+      ORDER BY c.id FOR NO KEY UPDATE OF c)
+    SELECT array_agg(l.id ORDER BY i.ord), bool_or(l.id IS NULL), coalesce(bool_or(l.special), false)
+    INTO v_mconv, v_missing, v_special
+    FROM unnest(m_delivery, m_conv_ext) WITH ORDINALITY AS i(d, ext, ord)
+    LEFT JOIN locked l ON l.external_id = i.ext AND l.account_id = d_account[i.d] AND l.tenant_id = d_tenant[i.d];
+  END IF;
+  IF v_missing AND n_m + n_c > 0 THEN
+    SELECT lock_conversations(
+        array_agg(d_tenant[k.d] ORDER BY k.part, k.ord), array_agg(d_account[k.d] ORDER BY k.part, k.ord),
+        array_agg(d_platform[k.d] ORDER BY k.part, k.ord), array_agg(k.ext ORDER BY k.part, k.ord),
+        array_agg(k.id ORDER BY k.part, k.ord), array_agg(k.kind ORDER BY k.part, k.ord),
+        array_agg(k.make ORDER BY k.part, k.ord))
+    INTO v_ids
+    FROM (
+      SELECT 1 AS part, i.ord, i.d, i.ext, i.id, i.kind, true AS make
+      FROM unnest(m_delivery, m_conv_ext, m_conv_id, m_conv_kind) WITH ORDINALITY AS i(d, ext, id, kind, ord)
+      UNION ALL
+      SELECT 2, i.ord, i.d, i.ext, NULL, NULL, i.kind <> 'migrate'
+      FROM unnest(c_delivery, c_conv_ext, c_kind) WITH ORDINALITY AS i(d, ext, kind, ord)
+      UNION ALL
+      SELECT 3, i.ord, i.d, i.body::json ->> 'to', NULL, NULL, false
+      FROM unnest(c_delivery, c_kind, c_body) WITH ORDINALITY AS i(d, kind, body, ord)
+      WHERE i.kind = 'migrate') k;
+    v_mconv := v_ids[1:n_m];
+    v_cconv := v_ids[n_m + 1:n_m + n_c];
+    v_special := true;
+  END IF;
+
+  IF n_m > 0 THEN
+    -- 2. The messages. One that is there already is left as it is.
+    WITH ins AS (
+      INSERT INTO messages AS m (
+        tenant_id, id, conversation_id, account_id, platform, origin, external_id, direction, kind, text,
+        sender_id, sender_name, sender_avatar, reply_external_id, thread_id, attachments, details, preview,
+        status, sent_at, order_hint, received_at)
+      SELECT d_tenant[i.d], i.id, v_mconv[i.ord], d_account[i.d], d_platform[i.d], i.conv_ext, i.ext, i.dir,
+        i.kind, i.text, i.sender_id, i.sender_name, i.sender_avatar, i.reply_ext, i.thread,
+        i.attachments, i.details, i.preview, i.status, i.sent, coalesce(i.ord_hint, 0), d_received[i.d]
+      FROM unnest(m_delivery, m_id, m_conv_ext, m_ext, m_dir, m_kind, m_text, m_sender_id, m_sender_name,
+          m_sender_avatar, m_reply_ext, m_thread, m_attachments, m_details, m_preview, m_status, m_sent, m_order)
+        WITH ORDINALITY AS i(d, id, conv_ext, ext, dir, kind, text, sender_id, sender_name, sender_avatar,
+          reply_ext, thread, attachments, details, preview, status, sent, ord_hint, ord)
+      ON CONFLICT (tenant_id, conversation_id, external_id, origin) DO NOTHING
+      RETURNING m.id, message_json(m, NULL) AS json)
+    SELECT coalesce(array_agg(ins.id), '{}'), coalesce(array_agg(ins.json), '{}') INTO v_new, v_json FROM ins;
+
+    IF cardinality(v_new) = n_m THEN
+      v_at := ARRAY(SELECT generate_series(1, n_m));
+    ELSE
+      v_at := ARRAY(SELECT i.ord FROM unnest(m_id) WITH ORDINALITY AS i(id, ord)
+        WHERE i.id = ANY (v_new) ORDER BY i.ord);
+      -- A later parser understands what an earlier one did not.
+      WITH better AS (
+        SELECT DISTINCT ON (m.id) m.id, m.tenant_id, i.* FROM (
+          SELECT d_tenant[i.d] AS t, v_mconv[i.ord] AS conv, i.*
+          FROM unnest(m_delivery, m_conv_ext, m_ext, m_kind, m_text, m_attachments, m_details, m_preview)
+            WITH ORDINALITY AS i(d, conv_ext, ext, kind, text, attachments, details, preview, ord)
+          WHERE i.kind <> 'unsupported') i
+        JOIN messages m ON m.tenant_id = i.t AND m.conversation_id = i.conv AND m.external_id = i.ext
+          AND m.origin = i.conv_ext
+        WHERE m.kind = 'unsupported' AND m.edited_at IS NULL
+        ORDER BY m.id, i.ord),
+      upgraded AS (
+        UPDATE messages m SET kind = b.kind, text = b.text, attachments = b.attachments, details = b.details,
+          preview = b.preview
+        FROM better b WHERE m.tenant_id = b.tenant_id AND m.id = b.id
+        RETURNING m.id, m.conversation_id, m.tenant_id, m.attachments)
+      SELECT array_agg(g.id), array_agg(g.conversation_id) FILTER (
+          WHERE store_attachments(g.tenant_id, g.id, g.attachments) IS NOT NULL OR true)
+      INTO v_ids, v_touched FROM upgraded g;
+      v_touched := coalesce(v_touched, '{}');
+      IF v_ids IS NOT NULL THEN
+        v_updated := ARRAY(SELECT x FROM unnest(v_ids) AS x WHERE x <> ALL (v_new));
+        v_slow := true;
+      END IF;
+    END IF;
+  END IF;
+
+  IF cardinality(v_new) > 0 THEN
+    IF array_remove(m_attachments, NULL) <> '{}' THEN
+      PERFORM store_attachments(d_tenant[m_delivery[n.i]], n.id, m_attachments[n.i])
+      FROM unnest(v_at, v_new) AS n(i, id) WHERE m_attachments[n.i] IS NOT NULL;
+    END IF;
+    IF array_remove(m_reply_ext, NULL) <> '{}' THEN v_slow := true; END IF;
+    IF v_special THEN
+      WITH done AS (
+        UPDATE messages m SET status = 'read'
+        FROM unnest(v_at, v_new) AS n(i, id)
+        JOIN conversations c ON c.tenant_id = d_tenant[m_delivery[n.i]] AND c.id = v_mconv[n.i]
+        WHERE m.tenant_id = c.tenant_id AND m.id = n.id AND m.direction = 1
+          AND (m.sent_at, m.order_hint) <= (c.peer_read_at, c.peer_read_order)
+        RETURNING 1)
+      SELECT v_slow OR EXISTS (SELECT 1 FROM done) INTO v_slow;
+    END IF;
+
+    -- 3. Who wrote: only what is new or differs costs more than a look.
+    IF EXISTS (
+      SELECT 1 FROM unnest(v_at) AS n(i)
+      LEFT JOIN participants p ON p.tenant_id = d_tenant[m_delivery[n.i]] AND p.conversation_id = v_mconv[n.i]
+        AND p.id = m_sender_id[n.i]
+      WHERE m_dir[n.i] = 0 AND m_sender_id[n.i] IS NOT NULL
+        AND (p.id IS NULL OR p.name IS DISTINCT FROM m_sender_name[n.i]
+          OR p.avatar IS DISTINCT FROM m_sender_avatar[n.i])) THEN
+      PERFORM note_senders(
+        array_agg(d_tenant[m_delivery[n.i]]), array_agg(v_mconv[n.i]), array_agg(m_sender_id[n.i]),
+        array_agg(m_sender_name[n.i]), array_agg(m_sender_avatar[n.i]))
+      FROM unnest(v_at) AS n(i) WHERE m_dir[n.i] = 0 AND m_sender_id[n.i] IS NOT NULL;
+    END IF;
+
+    -- 4. Unread: inbound messages behind each user's read position.
+    WITH more AS (
+      SELECT s.tenant_id, s.conversation_id, s.user_id, count(*)::integer AS n
+      FROM unnest(v_at, v_new) AS n(i, id)
+      JOIN memberships s ON s.tenant_id = d_tenant[m_delivery[n.i]] AND s.conversation_id = v_mconv[n.i]
+      WHERE m_dir[n.i] = 0
+        AND (s.read_at IS NULL OR (m_sent[n.i], coalesce(m_order[n.i], 0), n.id) > (s.read_at, s.read_order, s.read_id))
+      GROUP BY s.tenant_id, s.conversation_id, s.user_id),
+    counted AS (
+      UPDATE memberships s SET unread_count = s.unread_count + more.n FROM more
+      WHERE s.tenant_id = more.tenant_id AND s.conversation_id = more.conversation_id
+        AND s.user_id = more.user_id
+      RETURNING s.tenant_id, s.user_id, s.platform, more.n)
+    SELECT coalesce(array_agg(x.tenant_id), '{}'), coalesce(array_agg(x.user_id), '{}'),
+      coalesce(array_agg(x.platform), '{}'), coalesce(array_agg(x.n), '{}')
+    INTO u_tenant, u_user, u_platform, u_delta FROM counted x;
+
+    -- 5. The conversations: the newest message only moves forward, an inbound message reopens.
+    WITH newest AS (
+      SELECT DISTINCT ON (x.t, x.conv) x.*,
+        bool_or(x.dir = 0) OVER w AS inbound,
+        first_value(x.ctitle) OVER t AS title, first_value(x.sent) OVER t AS title_at,
+        first_value(x.ord) OVER t AS title_order
+      FROM (
+        SELECT d_tenant[m_delivery[n.i]] AS t, v_mconv[n.i] AS conv, n.id, n.i, m_sent[n.i] AS sent,
+          coalesce(m_order[n.i], 0) AS ord, m_dir[n.i] AS dir, m_conv_title[n.i] AS ctitle
+        FROM unnest(v_at, v_new) AS n(i, id)) x
+      WINDOW w AS (PARTITION BY x.t, x.conv),
+        t AS (PARTITION BY x.t, x.conv ORDER BY x.ctitle IS NULL, x.sent DESC, x.ord DESC, x.ctitle DESC)
+      ORDER BY x.t, x.conv, x.sent DESC, x.ord DESC, x.id DESC),
+    judged AS (
+      SELECT x.*, c.last_message_id IS NULL
+          OR (x.sent, x.ord, x.id) > (c.last_activity_at, c.last_order, c.last_message_id) AS newer,
+        x.title IS NOT NULL AND (c.title_at IS NULL
+          OR (x.title_at, x.title_order, x.title) > (c.title_at, c.title_order, c.title)) AS retitled
+      FROM newest x JOIN conversations c ON c.tenant_id = x.t AND c.id = x.conv),
+    moved AS (
+      UPDATE conversations c SET
+        last_message_id = CASE WHEN j.newer THEN j.id ELSE c.last_message_id END,
+        last_activity_at = CASE WHEN j.newer THEN j.sent ELSE c.last_activity_at END,
+        last_order = CASE WHEN j.newer THEN j.ord ELSE c.last_order END,
+        last_kind = CASE WHEN j.newer THEN m_kind[j.i] ELSE c.last_kind END,
+        last_direction = CASE WHEN j.newer THEN j.dir ELSE c.last_direction END,
+        last_preview = CASE WHEN j.newer THEN m_preview[j.i] ELSE c.last_preview END,
+        last_sender_id = CASE WHEN j.newer THEN m_sender_id[j.i] ELSE c.last_sender_id END,
+        last_sender_name = CASE WHEN j.newer THEN m_sender_name[j.i] ELSE c.last_sender_name END,
+        title = CASE WHEN j.retitled THEN j.title ELSE c.title END,
+        title_at = CASE WHEN j.retitled THEN j.title_at ELSE c.title_at END,
+        title_order = CASE WHEN j.retitled THEN j.title_order ELSE c.title_order END,
+        kind = CASE WHEN c.kind = 'unknown' THEN coalesce(m_conv_kind[j.i], 'unknown') ELSE c.kind END,
+        state = CASE WHEN j.inbound THEN 'open' ELSE c.state END,
+        snoozed_until = CASE WHEN j.inbound THEN NULL ELSE c.snoozed_until END
+      FROM judged j WHERE c.tenant_id = j.t AND c.id = j.conv
+      RETURNING c.tenant_id, c.id, conversation_head(c) AS head)
+    SELECT array_agg(x.tenant_id), array_agg(x.id), array_agg(x.head) INTO v_ct, v_ci, v_ch FROM moved x;
+
+    -- 6a. Changes that came before their messages.
+    IF v_special THEN
+      FOR r IN
+        WITH taken AS (
+          DELETE FROM pending_changes p USING unnest(v_at) AS n(i)
+          WHERE p.tenant_id = d_tenant[m_delivery[n.i]] AND p.conversation_id = v_mconv[n.i]
+            AND p.external_id = m_ext[n.i] AND p.origin = m_conv_ext[n.i]
+          RETURNING p.*, n.i),
+        counted AS (
+          UPDATE conversations c SET pending_count = c.pending_count - x.n
+          FROM (SELECT tenant_id, conversation_id, count(*) AS n FROM taken GROUP BY 1, 2) x
+          WHERE c.tenant_id = x.tenant_id AND c.id = x.conversation_id)
+        SELECT t.* FROM taken t ORDER BY t.i, t.at, t.ord, t.kind, t.digest
+      LOOP
+        v_slow := true;
+        v_effect := apply_change(
+          r.tenant_id, r.conversation_id, r.origin, r.kind, r.external_id, r.at, r.ord, r.body);
+        IF v_effect.effect = 'message' THEN v_updated := v_updated || v_effect.messages; END IF;
+        IF v_effect.effect = 'status' THEN
+          v_status_of := v_status_of || v_effect.messages;
+          v_status := v_status || array_fill(v_effect.status, ARRAY[cardinality(v_effect.messages)]);
+        END IF;
+        IF v_effect.users IS NOT NULL THEN
+          u_tenant := u_tenant || array_fill(r.tenant_id, ARRAY[cardinality(v_effect.users)]);
+          u_user := u_user || v_effect.users;
+          u_platform := u_platform || array_fill(d_platform[m_delivery[r.i]], ARRAY[cardinality(v_effect.users)]);
+          u_delta := u_delta || array_fill(-1, ARRAY[cardinality(v_effect.users)]);
+        END IF;
+      END LOOP;
+    END IF;
+  END IF;
+
+  -- 6b. The changes of this group.
+  FOR i IN 1..n_c LOOP
+    v_d := c_delivery[i];
+    IF c_kind[i] = 'migrate' THEN
+      v_ids := lock_conversations(
+        ARRAY[d_tenant[v_d], d_tenant[v_d]], ARRAY[d_account[v_d], d_account[v_d]],
+        ARRAY[d_platform[v_d], d_platform[v_d]], ARRAY[c_conv_ext[i], c_body[i]::json ->> 'to'],
+        NULL, NULL, ARRAY[false, false]);
+      IF v_ids[1] IS NULL AND v_ids[2] IS NULL THEN
+        v_ids := lock_conversations(
+          ARRAY[d_tenant[v_d], d_tenant[v_d]], ARRAY[d_account[v_d], d_account[v_d]],
+          ARRAY[d_platform[v_d], d_platform[v_d]], ARRAY[c_conv_ext[i], c_body[i]::json ->> 'to'],
+          NULL, NULL, ARRAY[false, true]);
+      END IF;
+      SELECT * INTO r FROM migrate_conversation(
+        d_tenant[v_d], d_account[v_d], v_ids[1], c_conv_ext[i], v_ids[2], c_body[i]::json ->> 'to');
+      IF r.kept IS NOT NULL THEN v_touched := v_touched || r.kept; END IF;
+      IF r.gone IS NOT NULL THEN
+        v_mconv := array_replace(v_mconv, r.gone, r.kept);
+        v_cconv := array_replace(v_cconv, r.gone, r.kept);
+        v_touched := array_replace(v_touched, r.gone, r.kept);
+        v_ci := array_replace(v_ci, r.gone, r.kept);
+        u_tenant := u_tenant || array_fill(d_tenant[v_d], ARRAY[coalesce(cardinality(r.u_users), 0)]);
+        u_user := u_user || coalesce(r.u_users, '{}');
+        u_platform := u_platform || array_fill(d_platform[v_d], ARRAY[coalesce(cardinality(r.u_users), 0)]);
+        u_delta := u_delta || coalesce(r.u_deltas, '{}');
+      END IF;
+      CONTINUE;
+    END IF;
+    -- After a migration in this group the id has to be looked up again.
+    IF v_cconv[i] IS NULL THEN CONTINUE; END IF;
+    v_effect := apply_change(
+      d_tenant[v_d], v_cconv[i], c_conv_ext[i], c_kind[i], c_ext[i], coalesce(c_at[i], d_received[v_d]),
+      coalesce(c_order[i], 0), c_body[i]);
+    CASE v_effect.effect
+      WHEN 'message' THEN v_updated := v_updated || v_effect.messages;
+      WHEN 'status' THEN
+        v_status_of := v_status_of || v_effect.messages;
+        v_status := v_status || array_fill(v_effect.status, ARRAY[cardinality(v_effect.messages)]);
+      WHEN 'conversation' THEN v_touched := v_touched || v_cconv[i];
+      ELSE NULL;
+    END CASE;
+    IF v_effect.users IS NOT NULL THEN
+      v_touched := v_touched || v_cconv[i];
+      u_tenant := u_tenant || array_fill(d_tenant[v_d], ARRAY[cardinality(v_effect.users)]);
+      u_user := u_user || v_effect.users;
+      u_platform := u_platform || array_fill(d_platform[v_d], ARRAY[cardinality(v_effect.users)]);
+      u_delta := u_delta || array_fill(-1, ARRAY[cardinality(v_effect.users)]);
+    END IF;
+  END LOOP;
+
+  -- 7. The ledger.
+  INSERT INTO deliveries AS o (
+    tenant_id, id, received_at, account_id, platform, headers, body, hash, parser, state, reason,
+    item_count, message_count)
+  SELECT d.tenant, d.id, d.received, d.account, d.platform, d.headers, d.body, d.hash, d.parser, d.state, d.reason,
+    coalesce(d.items, 0), coalesce(n.n, 0)
+  FROM unnest(d_id, d_tenant, d_account, d_platform, d_received, d_headers, d_body, d_hash, d_parser, d_state,
+      d_reason, d_items) WITH ORDINALITY
+    AS d(id, tenant, account, platform, received, headers, body, hash, parser, state, reason, items, ord)
+  LEFT JOIN (SELECT m_delivery[x.i] AS d, count(*) AS n FROM unnest(v_at) AS x(i) GROUP BY 1) n ON n.d = d.ord
+  ON CONFLICT (tenant_id, id, received_at) DO UPDATE
+    SET state = excluded.state, reason = excluded.reason, parser = excluded.parser,
+      item_count = excluded.item_count, message_count = o.message_count + excluded.message_count;
+
+  IF cardinality(v_new) + cardinality(v_updated) + cardinality(v_status_of) + cardinality(v_touched) = 0 THEN
+    RETURN;
+  END IF;
+
+  -- 8. The documents, and the events in each user's order.
+  IF NOT v_slow THEN
+    WITH audience AS MATERIALIZED (
+      SELECT c.ord, c.t, c.id, s.user_id, c.head || conversation_tail(s.unread_count, s.muted) AS json
+      FROM unnest(v_ct, v_ci, v_ch) WITH ORDINALITY AS c(t, id, head, ord)
+      JOIN memberships s ON s.tenant_id = c.t AND s.conversation_id = c.id),
+    drafts AS (
+      SELECT a.t, a.user_id, 1 AS rank, n.ord, 'new_message' AS type, a.id AS conv, n.id AS msg,
+        '{"message":' || n.json || ',"conversation":' || a.json || '}' AS data
+      FROM unnest(v_at, v_new, v_json) WITH ORDINALITY AS n(i, id, json, ord)
+      JOIN audience a ON a.id = v_mconv[n.i] AND a.t = d_tenant[m_delivery[n.i]]
+      UNION ALL
+      SELECT a.t, a.user_id, 4, a.ord, 'conversation_update', a.id, NULL, '{"conversation":' || a.json || '}'
+      FROM audience a)
+    SELECT array_agg(x.t), array_agg(x.user_id), array_agg(x.type), array_agg(x.conv), array_agg(x.msg),
+      array_agg(x.data)
+    INTO e_tenant, e_user, e_type, e_conversation, e_message, e_data
+    FROM (SELECT * FROM drafts ORDER BY rank, ord) x;
+  ELSE
+    SELECT * INTO e_tenant, e_user, e_type, e_conversation, e_message, e_data
+    FROM draft_events(d_tenant, m_delivery, c_delivery, v_mconv, v_cconv, v_at, v_new, v_updated, v_status_of,
+      v_status, v_touched);
+  END IF;
+  RETURN QUERY SELECT * FROM write_events(
+    e_tenant, e_user, e_type, e_conversation, e_message, e_data, u_tenant, u_user, u_platform, u_delta, notify);
+END $$;
+
+-- The events of a group with changes: everything is read again as it is after the last change, and the
+-- previews of the conversations follow their last messages.
+CREATE FUNCTION draft_events(
+  d_tenant text[], m_delivery integer[], c_delivery integer[], m_conv uuid[], c_conv uuid[], v_at integer[],
+  v_new uuid[], v_updated uuid[], v_status_of uuid[], v_status text[], v_touched uuid[],
+  OUT e_tenant text[], OUT e_user text[], OUT e_type text[], OUT e_conversation uuid[], OUT e_message uuid[],
+  OUT e_data text[]
+) LANGUAGE plpgsql AS $$
+DECLARE
+  v_tenants text[] := ARRAY(SELECT DISTINCT x FROM unnest(d_tenant) AS x);
+  v_all uuid[] := ARRAY(SELECT DISTINCT x FROM unnest(v_new || v_updated || v_status_of) AS x);
+  v_repreviewed uuid[];
+BEGIN
+  WITH changed AS (
+    UPDATE conversations c SET last_kind = m.kind,
+      last_preview = CASE WHEN m.deleted_at IS NULL THEN m.preview END
+    FROM messages m
+    WHERE m.tenant_id = ANY (v_tenants) AND m.id = ANY (v_all)
+      AND c.tenant_id = m.tenant_id AND c.id = m.conversation_id AND c.last_message_id = m.id
+      AND (c.last_kind, c.last_preview) IS DISTINCT FROM
+        (m.kind, CASE WHEN m.deleted_at IS NULL THEN m.preview END)
+    RETURNING c.id)
+  SELECT coalesce(array_agg(id), '{}') INTO v_repreviewed FROM changed;
+
+  WITH n AS (
+    SELECT DISTINCT ON (x.id) x.* FROM (
+      SELECT 1 AS rank, u.ord, u.id, NULL AS status FROM unnest(v_new) WITH ORDINALITY AS u(id, ord)
+      UNION ALL SELECT 2, u.ord, u.id, NULL FROM unnest(v_updated) WITH ORDINALITY AS u(id, ord)) x
+    ORDER BY x.id, x.rank, x.ord),
+  s AS (
+    SELECT DISTINCT ON (u.id) 3 AS rank, u.ord, u.id, u.status
+    FROM unnest(v_status_of, v_status) WITH ORDINALITY AS u(id, status, ord)
+    WHERE u.id <> ALL (v_new) ORDER BY u.id, u.ord DESC),
+  touched AS (
+    SELECT DISTINCT x.id FROM (
+      SELECT unnest(v_touched || v_repreviewed) AS id
+      UNION ALL
+      SELECT m.conversation_id FROM messages m WHERE m.tenant_id = ANY (v_tenants) AND m.id = ANY (v_new)) x),
+  audience AS MATERIALIZED (
+    SELECT c.tenant_id, c.id, c.created_at, k.user_id,
+      conversation_head(c) || conversation_tail(k.unread_count, k.muted) AS json
+    FROM touched t JOIN conversations c ON c.tenant_id = ANY (v_tenants) AND c.id = t.id
+    JOIN memberships k ON k.tenant_id = c.tenant_id AND k.conversation_id = c.id),
+  drafts AS (
+    SELECT k.tenant_id, k.user_id, n.rank, n.ord,
+      CASE n.rank WHEN 1 THEN 'new_message' ELSE 'message_update' END AS type, m.conversation_id AS conv, m.id AS msg,
+      '{"message":' || message_json(m, CASE WHEN m.reply_external_id IS NOT NULL THEN reply_id(m) END)
+        || CASE n.rank WHEN 1 THEN ',"conversation":' || a.json ELSE '' END || '}' AS data
+    FROM n JOIN messages m ON m.tenant_id = ANY (v_tenants) AND m.id = n.id
+    JOIN memberships k ON k.tenant_id = m.tenant_id AND k.conversation_id = m.conversation_id
+    LEFT JOIN audience a ON a.tenant_id = m.tenant_id AND a.id = m.conversation_id AND a.user_id = k.user_id
+    UNION ALL
+    SELECT k.tenant_id, k.user_id, s.rank, s.ord, 'message_status_update', m.conversation_id, m.id,
+      '{"messageId":"' || m.id || '","conversationId":"' || m.conversation_id || '","status":"' || s.status || '"}'
+    FROM s JOIN messages m ON m.tenant_id = ANY (v_tenants) AND m.id = s.id
+    JOIN memberships k ON k.tenant_id = m.tenant_id AND k.conversation_id = m.conversation_id
+    UNION ALL
+    SELECT a.tenant_id, a.user_id, 4, row_number() OVER (ORDER BY a.id), 'conversation_update', a.id, NULL,
+      '{"conversation":' || a.json || '}'
+    FROM audience a)
+  SELECT array_agg(x.tenant_id), array_agg(x.user_id), array_agg(x.type), array_agg(x.conv), array_agg(x.msg),
+    array_agg(x.data)
+  INTO e_tenant, e_user, e_type, e_conversation, e_message, e_data
+  FROM (SELECT * FROM drafts ORDER BY rank, ord) x;
+END $$;
