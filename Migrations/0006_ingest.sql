@@ -184,6 +184,39 @@ BEGIN
   END LOOP;
 END $$;
 
+-- Gives messages that were stored as 'unsupported' the content that a later parser read from the same
+-- platform message. One that was edited since keeps the edit; its original version is upgraded.
+-- Returns the ids of the changed messages.
+CREATE FUNCTION upgrade_unsupported(
+  i_tenant text[], i_conversation uuid[], i_origin text[], i_external text[], i_kind text[], i_text text[],
+  i_attachments text[], i_details text[], i_preview text[]
+) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
+DECLARE
+  r record;
+BEGIN
+  FOR r IN
+    SELECT DISTINCT ON (m.id) m.id, m.tenant_id, m.edited_at, i.*
+    FROM unnest(i_tenant, i_conversation, i_origin, i_external, i_kind, i_text, i_attachments, i_details, i_preview)
+      WITH ORDINALITY AS i(t, conv, origin, ext, kind, text, attachments, details, preview, ord)
+    JOIN messages m ON m.tenant_id = i.t AND m.conversation_id = i.conv AND m.external_id = i.ext
+      AND m.origin = i.origin
+    WHERE i.kind <> 'unsupported' AND (m.kind = 'unsupported' OR m.edited_at IS NOT NULL)
+    ORDER BY m.id, i.ord
+  LOOP
+    IF r.edited_at IS NULL THEN
+      UPDATE messages m SET kind = r.kind, text = r.text, attachments = r.attachments, details = r.details,
+        preview = r.preview
+      WHERE m.tenant_id = r.tenant_id AND m.id = r.id;
+      PERFORM store_attachments(r.tenant_id, r.id, r.attachments);
+      RETURN NEXT r.id;
+    ELSE
+      UPDATE message_versions v SET kind = r.kind, text = r.text, attachments = r.attachments,
+        details = r.details, preview = r.preview
+      WHERE v.tenant_id = r.tenant_id AND v.message_id = r.id AND v.original AND v.kind = 'unsupported';
+    END IF;
+  END LOOP;
+END $$;
+
 CREATE FUNCTION ingest(
   d_id uuid[], d_tenant text[], d_account uuid[], d_platform text[], d_received timestamptz[], d_headers text[],
   d_body bytea[], d_hash bytea[], d_parser integer[], d_state text[], d_reason text[], d_items integer[],
@@ -227,23 +260,23 @@ DECLARE
   e_data text[];
   v_ids uuid[];
   v_d integer;
+  v_counts integer[];
   v_effect change_effect;
   r record;
 BEGIN
   -- 1. The conversations, locked.
   IF n_m > 0 AND n_c = 0 THEN
     WITH k AS (
-      SELECT DISTINCT d_tenant[i.d] AS t, d_account[i.d] AS a, i.ext
-      FROM unnest(m_delivery, m_conv_ext) AS i(d, ext)),
+      SELECT d_tenant[i.d] AS t, d_account[i.d] AS a, i.ext, array_agg(i.ord) AS places
+      FROM unnest(m_delivery, m_conv_ext) WITH ORDINALITY AS i(d, ext, ord)
+      GROUP BY 1, 2, 3),
     locked AS MATERIALIZED (
-      SELECT c.tenant_id, c.account_id, c.external_id, c.id,
-        c.pending_count > 0 OR c.peer_read_at IS NOT NULL AS special
+      SELECT c.id, c.pending_count > 0 OR c.peer_read_at IS NOT NULL AS special, k.places
       FROM k JOIN conversations c ON c.tenant_id = k.t AND c.account_id = k.a AND c.external_id = k.ext
       ORDER BY c.id FOR NO KEY UPDATE OF c)
-    SELECT array_agg(l.id ORDER BY i.ord), bool_or(l.id IS NULL), coalesce(bool_or(l.special), false)
+    SELECT array_agg(x.id ORDER BY x.place), count(*) < n_m, coalesce(bool_or(x.special), false)
     INTO v_mconv, v_missing, v_special
-    FROM unnest(m_delivery, m_conv_ext) WITH ORDINALITY AS i(d, ext, ord)
-    LEFT JOIN locked l ON l.external_id = i.ext AND l.account_id = d_account[i.d] AND l.tenant_id = d_tenant[i.d];
+    FROM (SELECT l.id, l.special, unnest(l.places) AS place FROM locked l) x;
   END IF;
   IF v_missing AND n_m + n_c > 0 THEN
     SELECT lock_conversations(
@@ -291,25 +324,9 @@ BEGIN
       v_at := ARRAY(SELECT i.ord FROM unnest(m_id) WITH ORDINALITY AS i(id, ord)
         WHERE i.id = ANY (v_new) ORDER BY i.ord);
       -- A later parser understands what an earlier one did not.
-      WITH better AS (
-        SELECT DISTINCT ON (m.id) m.id, m.tenant_id, i.* FROM (
-          SELECT d_tenant[i.d] AS t, v_mconv[i.ord] AS conv, i.*
-          FROM unnest(m_delivery, m_conv_ext, m_ext, m_kind, m_text, m_attachments, m_details, m_preview)
-            WITH ORDINALITY AS i(d, conv_ext, ext, kind, text, attachments, details, preview, ord)
-          WHERE i.kind <> 'unsupported') i
-        JOIN messages m ON m.tenant_id = i.t AND m.conversation_id = i.conv AND m.external_id = i.ext
-          AND m.origin = i.conv_ext
-        WHERE m.kind = 'unsupported' AND m.edited_at IS NULL
-        ORDER BY m.id, i.ord),
-      upgraded AS (
-        UPDATE messages m SET kind = b.kind, text = b.text, attachments = b.attachments, details = b.details,
-          preview = b.preview
-        FROM better b WHERE m.tenant_id = b.tenant_id AND m.id = b.id
-        RETURNING m.id, m.conversation_id, m.tenant_id, m.attachments)
-      SELECT array_agg(g.id), array_agg(g.conversation_id) FILTER (
-          WHERE store_attachments(g.tenant_id, g.id, g.attachments) IS NOT NULL OR true)
-      INTO v_ids, v_touched FROM upgraded g;
-      v_touched := coalesce(v_touched, '{}');
+      SELECT array_agg(u) INTO v_ids FROM upgrade_unsupported(
+        ARRAY(SELECT d_tenant[i] FROM unnest(m_delivery) AS i), v_mconv, m_conv_ext, m_ext, m_kind, m_text,
+        m_attachments, m_details, m_preview) AS u;
       IF v_ids IS NOT NULL THEN
         v_updated := ARRAY(SELECT x FROM unnest(v_ids) AS x WHERE x <> ALL (v_new));
         v_slow := true;
@@ -488,15 +505,18 @@ BEGIN
   END LOOP;
 
   -- 7. The ledger.
+  v_counts := array_fill(0, ARRAY[cardinality(d_id)]);
+  FOREACH v_d IN ARRAY v_at LOOP
+    v_counts[m_delivery[v_d]] := v_counts[m_delivery[v_d]] + 1;
+  END LOOP;
   INSERT INTO deliveries AS o (
     tenant_id, id, received_at, account_id, platform, headers, body, hash, parser, state, reason,
     item_count, message_count)
   SELECT d.tenant, d.id, d.received, d.account, d.platform, d.headers, d.body, d.hash, d.parser, d.state, d.reason,
-    coalesce(d.items, 0), coalesce(n.n, 0)
+    coalesce(d.items, 0), d.messages
   FROM unnest(d_id, d_tenant, d_account, d_platform, d_received, d_headers, d_body, d_hash, d_parser, d_state,
-      d_reason, d_items) WITH ORDINALITY
-    AS d(id, tenant, account, platform, received, headers, body, hash, parser, state, reason, items, ord)
-  LEFT JOIN (SELECT m_delivery[x.i] AS d, count(*) AS n FROM unnest(v_at) AS x(i) GROUP BY 1) n ON n.d = d.ord
+      d_reason, d_items, v_counts)
+    AS d(id, tenant, account, platform, received, headers, body, hash, parser, state, reason, items, messages)
   ON CONFLICT (tenant_id, id, received_at) DO UPDATE
     SET state = excluded.state, reason = excluded.reason, parser = excluded.parser,
       item_count = excluded.item_count, message_count = o.message_count + excluded.message_count;

@@ -42,6 +42,73 @@ BEGIN
   RETURN true;
 END $$;
 
+-- Takes an account away from a user: memberships go and the user's totals are corrected. The owner stays.
+-- Returns the events written (unread_count_update when the totals changed). Idempotent.
+CREATE FUNCTION unshare_account(tenant text, account uuid, usr text) RETURNS SETOF event_row
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM 1 FROM accounts a WHERE a.tenant_id = tenant AND a.id = account FOR UPDATE;
+  DELETE FROM account_users a
+  WHERE a.tenant_id = tenant AND a.account_id = account AND a.user_id = usr AND a.role <> 'owner';
+  IF NOT FOUND THEN RETURN; END IF;
+  RETURN QUERY SELECT * FROM remove_memberships(tenant, account, ARRAY[usr]);
+END $$;
+
+CREATE FUNCTION remove_memberships(tenant text, account uuid, users text[]) RETURNS SETOF event_row
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  u_user text[];
+  u_platform text[];
+  u_delta integer[];
+BEGIN
+  PERFORM 1 FROM conversations c WHERE c.tenant_id = tenant AND c.account_id = account
+  ORDER BY c.id FOR NO KEY UPDATE;
+  WITH gone AS (
+    DELETE FROM memberships s
+    WHERE s.tenant_id = tenant AND s.account_id = account AND s.user_id = ANY (remove_memberships.users)
+    RETURNING s.user_id, s.platform, s.unread_count)
+  SELECT array_agg(g.user_id), array_agg(g.platform), array_agg(g.n) INTO u_user, u_platform, u_delta
+  FROM (SELECT user_id, platform, -sum(unread_count)::integer AS n FROM gone GROUP BY 1, 2) g;
+  RETURN QUERY SELECT * FROM write_events(
+    NULL, NULL, NULL, NULL, NULL, NULL, array_fill(tenant, ARRAY[coalesce(cardinality(u_user), 0)]),
+    u_user, u_platform, u_delta, hub_has_peers());
+END $$;
+
+-- Writes account_update {account} to everybody who sees the account, after its row has changed.
+-- Not idempotent: each call is one event.
+CREATE FUNCTION account_changed_events(tenant text, account uuid) RETURNS SETOF event_row
+LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN QUERY SELECT w.* FROM (
+    SELECT array_agg(u.tenant_id) AS t, array_agg(u.user_id) AS u, array_agg('account_update'::text) AS y,
+      array_agg(NULL::uuid) AS n, array_agg('{"account":' || account_json(a) || '}') AS d
+    FROM accounts a JOIN account_users u ON u.tenant_id = a.tenant_id AND u.account_id = a.id
+    WHERE a.tenant_id = $1 AND a.id = $2) e,
+    write_events(e.t, e.u, e.y, e.n, e.n, e.d, NULL, NULL, NULL, NULL, hub_has_peers()) w;
+END $$;
+
+-- Deletes an account for its users: they get account_update with deletedAt, their totals are corrected. The
+-- credentials are forgotten, the key is freed, messages and ledger stay for the operator. Idempotent.
+CREATE FUNCTION delete_account(tenant text, account uuid) RETURNS SETOF event_row LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  v_users text[];
+BEGIN
+  UPDATE accounts a SET deleted_at = now(), updated_at = now(), credentials = NULL, state = 'disabled',
+    key = a.id::text
+  WHERE a.tenant_id = tenant AND a.id = account AND a.deleted_at IS NULL;
+  IF NOT FOUND THEN RETURN; END IF;
+  RETURN QUERY SELECT * FROM account_changed_events(tenant, account);
+  WITH gone AS (
+    DELETE FROM account_users a WHERE a.tenant_id = tenant AND a.account_id = account RETURNING a.user_id)
+  SELECT array_agg(user_id) INTO v_users FROM gone;
+  RETURN QUERY SELECT * FROM remove_memberships(tenant, account, v_users);
+END $$;
+
+-- Makes an account of its owner, whose users row exists. Returns the account as JSON. A key or an id that exists
+-- raises unique_violation.
 CREATE FUNCTION create_account(
   tenant text, account uuid, platform text, name text, owner text, key text,
   credentials bytea DEFAULT NULL, settings jsonb DEFAULT '{}', external text DEFAULT NULL

@@ -42,7 +42,7 @@ def new_id():
 
 def message(ext, conv="c1", sent=None, text=None, dir=0, sender=("u-1", "Ann"), order=0, **more):
     text = f"text {ext}" if text is None else text
-    sent = at(int(ext) if sent is None else sent)
+    sent = at(int(ext)) if sent is None else sent
     return dict(is_message=True, conv_ext=conv, ext=str(ext), sent=sent, dir=dir, text=text, preview=text, order=order,
                 kind=more.pop("kind", "text"), conv_kind=more.pop("conv_kind", "direct"), sender_id=sender and sender[0],
                 sender_name=sender and sender[1], **more)
