@@ -421,8 +421,7 @@ BEGIN
   WHERE x.id IS NOT NULL
   ORDER BY x.id, x.active DESC
   ON CONFLICT (tenant_id, conversation_id, id) DO UPDATE
-    SET joined_name = CASE WHEN excluded.active THEN excluded.joined_name ELSE p.joined_name END,
-      active = excluded.active, member_at = excluded.member_at, member_order = excluded.member_order
+    SET joined_name = excluded.joined_name, active = excluded.active, member_at = excluded.member_at, member_order = excluded.member_order
     WHERE p.member_at IS NULL OR (excluded.member_at, excluded.member_order, excluded.active)
       > (p.member_at, p.member_order, p.active);
   PERFORM refresh_participants(c.tenant_id, c.id);

@@ -97,9 +97,9 @@ BEGIN
   UPDATE conversations c SET
     external_id = v_to,
     kind = CASE WHEN to_id = gone AND v_gone.kind <> 'unknown' OR c.kind = 'unknown' THEN v_gone.kind ELSE c.kind END,
-    title = CASE WHEN later.gone THEN v_gone.title ELSE c.title END,
-    title_at = CASE WHEN later.gone THEN v_gone.title_at ELSE c.title_at END,
-    title_order = CASE WHEN later.gone THEN v_gone.title_order ELSE c.title_order END,
+    title = CASE WHEN later.wins THEN v_gone.title ELSE c.title END,
+    title_at = CASE WHEN later.wins THEN v_gone.title_at ELSE c.title_at END,
+    title_order = CASE WHEN later.wins THEN v_gone.title_order ELSE c.title_order END,
     state = CASE WHEN 'open' IN (c.state, v_gone.state) THEN 'open' ELSE c.state END,
     last_message_id = l.id, last_activity_at = l.sent_at, last_order = l.order_hint, last_kind = l.kind,
     last_direction = l.direction, last_preview = CASE WHEN l.deleted_at IS NULL THEN l.preview END,
@@ -111,7 +111,7 @@ BEGIN
     ORDER BY m.sent_at DESC, m.order_hint DESC, m.id DESC LIMIT 1) l ON true
   CROSS JOIN LATERAL (
     SELECT v_gone.title_at IS NOT NULL AND (o.title_at IS NULL
-      OR (v_gone.title_at, v_gone.title_order, v_gone.title) > (o.title_at, o.title_order, o.title)) AS gone
+      OR (v_gone.title_at, v_gone.title_order, v_gone.title) > (o.title_at, o.title_order, o.title)) AS wins
     FROM conversations o WHERE o.tenant_id = tenant AND o.id = kept) later
   WHERE c.tenant_id = tenant AND c.id = kept;
   PERFORM refresh_participants(tenant, kept);
