@@ -46,7 +46,9 @@ CREATE TABLE conversations (
   UNIQUE (tenant_id, account_id, external_id)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
-CREATE INDEX conversations_recent ON conversations (tenant_id, account_id, last_activity_at DESC, id DESC);
+-- One index for all lists: a list of every state merges the four of them.
+CREATE INDEX conversations_recent
+  ON conversations (tenant_id, account_id, state, last_activity_at DESC, id DESC);
 CREATE INDEX conversations_snoozed ON conversations (snoozed_until) WHERE state = 'snoozed';
 
 -- Earlier platform ids of a conversation. An id is either a conversation's current one or an alias.

@@ -2,24 +2,35 @@
 -- hub.tenant and hub.user, and each query names tenant and user besides.
 
 -- Conversations that the user sees, newest activity first, after (before_at, before_id) of the page before.
--- Each of the user's accounts gives its newest `lim` from the index, then they are merged: the cost does not
--- grow with the size of an account. With `unread` true it goes over the user's unread memberships instead.
+-- Each state of each of the user's accounts gives its newest `lim` from the index, then they are merged: the
+-- cost does not grow with the size of an account. Where the user has few unread conversations, `unread` true
+-- goes over those instead; where many, the walk finds them soon. The planner is held to the indices: what it
+-- guesses from an empty or a freshly filled table would be kept for the life of the connection.
 CREATE FUNCTION list_conversations(
   tenant text, usr text, platform text, state text, unread boolean, account uuid, before_at timestamptz,
   before_id uuid, lim integer
-) RETURNS TABLE (id uuid, last_activity_at timestamptz, data text) LANGUAGE plpgsql STABLE AS $$
+) RETURNS TABLE (id uuid, last_activity_at timestamptz, data text) LANGUAGE plpgsql STABLE
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
+DECLARE
+  few_unread constant integer := 1000;
+  v_states text[] := CASE WHEN list_conversations.state IS NULL
+    THEN ARRAY['open', 'pending', 'snoozed', 'closed'] ELSE ARRAY[list_conversations.state] END;
+  v_at timestamptz := coalesce(list_conversations.before_at, 'infinity');
+  v_id uuid := coalesce(list_conversations.before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
 BEGIN
-  IF list_conversations.unread THEN
+  IF list_conversations.unread AND few_unread > (
+    SELECT count(*) FROM (
+      SELECT 1 FROM memberships s WHERE s.tenant_id = tenant AND s.user_id = usr AND s.has_unread
+      LIMIT few_unread) n) THEN
     RETURN QUERY
       SELECT c.id, c.last_activity_at, conversation_head(c) || conversation_tail(s.unread_count, s.muted)
       FROM memberships s
       JOIN conversations c ON c.tenant_id = s.tenant_id AND c.id = s.conversation_id
-      WHERE s.tenant_id = tenant AND s.user_id = usr AND s.has_unread AND c.last_message_id IS NOT NULL
+      WHERE s.tenant_id = tenant AND s.user_id = usr AND s.has_unread
         AND (list_conversations.account IS NULL OR s.account_id = list_conversations.account)
         AND (list_conversations.platform IS NULL OR s.platform = list_conversations.platform)
-        AND (list_conversations.state IS NULL OR c.state = list_conversations.state)
-        AND (before_at IS NULL OR (c.last_activity_at, c.id) < (before_at, before_id))
+        AND c.state = ANY (v_states) AND (c.last_activity_at, c.id) < (v_at, v_id)
       ORDER BY c.last_activity_at DESC, c.id DESC LIMIT lim;
     RETURN;
   END IF;
@@ -27,19 +38,23 @@ BEGIN
     SELECT f.id, f.last_activity_at, f.head || conversation_tail(s.unread_count, s.muted)
     FROM (
       SELECT c.* FROM account_users u
+      CROSS JOIN unnest(v_states) AS st (state)
       CROSS JOIN LATERAL (
         SELECT x.id, x.last_activity_at, conversation_head(x) AS head FROM conversations x
-        WHERE x.tenant_id = tenant AND x.account_id = u.account_id
-          AND (x.last_activity_at, x.id)
-            < (coalesce(before_at, 'infinity'), coalesce(before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
-          AND (list_conversations.platform IS NULL OR x.platform = list_conversations.platform)
-          AND (list_conversations.state IS NULL OR x.state = list_conversations.state)
+        WHERE x.tenant_id = tenant AND x.account_id = u.account_id AND x.state = st.state
+          AND (x.last_activity_at, x.id) < (v_at, v_id)
+          AND (list_conversations.unread IS NULL OR EXISTS (
+            SELECT 1 FROM memberships k
+            WHERE k.tenant_id = tenant AND k.conversation_id = x.id AND k.user_id = usr
+              AND k.has_unread = list_conversations.unread))
         ORDER BY x.last_activity_at DESC, x.id DESC LIMIT lim) c
       WHERE u.tenant_id = tenant AND u.user_id = usr
         AND (list_conversations.account IS NULL OR u.account_id = list_conversations.account)
+        AND (list_conversations.platform IS NULL OR EXISTS (
+          SELECT 1 FROM accounts a
+          WHERE a.tenant_id = tenant AND a.id = u.account_id AND a.platform = list_conversations.platform))
       ORDER BY c.last_activity_at DESC, c.id DESC LIMIT lim) f
     JOIN memberships s ON s.tenant_id = tenant AND s.conversation_id = f.id AND s.user_id = usr
-    WHERE list_conversations.unread IS NULL OR s.unread_count = 0
     ORDER BY f.last_activity_at DESC, f.id DESC;
 END $$;
 
@@ -58,7 +73,8 @@ $$;
 --   around: the anchor with half of `lim` on each side, newest first
 -- An anchor that is not in the conversation, or a conversation that the user does not see: no rows.
 CREATE FUNCTION list_messages(tenant text, usr text, conversation uuid, mode text, anchor uuid, lim integer)
-RETURNS TABLE (id uuid, data text) LANGUAGE plpgsql STABLE AS $$
+RETURNS TABLE (id uuid, data text) LANGUAGE plpgsql STABLE
+SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 DECLARE
   a record;

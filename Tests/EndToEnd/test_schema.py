@@ -449,6 +449,20 @@ def test_lists_page_to_the_end_without_a_gap_or_a_double(hub):
     hub.change("SELECT * FROM mark_read(%s,%s,%s,NULL)", hub.tenant, "ann", seen[0]["id"])
     assert len(listing(hub, "ann", unread=True)) == 39
     assert [c["id"] for c in listing(hub, "ann", unread=False, lim=1)] == [seen[0]["id"]]
+    hub.change("SELECT * FROM mark_read(%s,%s,%s,NULL)", hub.tenant, "ann", seen[30]["id"])
+    hub.change("SELECT * FROM set_conversation(%s,%s,%s,%s)", hub.tenant, "ann", seen[30]["id"], '{"state":"closed"}')
+    assert [c["id"] for c in listing(hub, "ann", unread=False, lim=2)] == [seen[0]["id"], seen[30]["id"]]
+    assert [c["id"] for c in listing(hub, "ann", state="closed")] == [seen[30]["id"]]
+    assert [c["id"] for c in listing(hub, "ann")] == [c["id"] for c in seen]
+
+
+def test_a_list_of_many_unread_conversations_is_walked(hub):
+    account = hub.account("ann")
+    hub.ingest(account, [[message(n, conv=f"c{n}") for n in range(1200)]])
+    page = listing(hub, "ann", unread=True, lim=3)
+    assert [c["externalId"] for c in page] == ["c1199", "c1198", "c1197"]
+    hub.change("SELECT * FROM mark_read(%s,%s,%s,NULL)", hub.tenant, "ann", page[0]["id"])
+    assert [c["externalId"] for c in listing(hub, "ann", unread=True, lim=2)] == ["c1198", "c1197"]
 
 
 def test_messages_by_position_around_an_anchor(hub):
