@@ -1,8 +1,9 @@
 -- What every function that changes something builds on: writing events, finding and locking
 -- conversations, applying one change.
 --
--- Lock order, everywhere: conversations (by id) -> memberships (covered by the conversation's lock)
--- -> users (by tenant, id) -> user_unread. The users' rows are shared by all writers, so they are locked
+-- Lock order, everywhere: accounts (by tenant, id; only to make conversations or change who sees them)
+-- -> conversations (by id) -> memberships (covered by the conversation's lock) -> users (by tenant, id)
+-- -> user_unread. The users' rows are shared by all writers, so they are locked
 -- last, when everything that can be computed without them is done.
 
 -- One event as the hub pushes it. data starts with '{' and has neither seq nor timestamp.
@@ -421,7 +422,8 @@ BEGIN
   WHERE x.id IS NOT NULL
   ORDER BY x.id, x.active DESC
   ON CONFLICT (tenant_id, conversation_id, id) DO UPDATE
-    SET joined_name = excluded.joined_name, active = excluded.active, member_at = excluded.member_at, member_order = excluded.member_order
+    SET joined_name = excluded.joined_name, active = excluded.active, member_at = excluded.member_at,
+      member_order = excluded.member_order
     WHERE p.member_at IS NULL OR (excluded.member_at, excluded.member_order, excluded.active)
       > (p.member_at, p.member_order, p.active);
   PERFORM refresh_participants(c.tenant_id, c.id);

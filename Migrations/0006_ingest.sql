@@ -30,8 +30,9 @@
 -- Idempotent, except that an id of a delivery seen before adds to that delivery's counts (replay). Any order
 -- and repetition of the same items ends in the same rows.
 --
--- Locks: the conversations touched, by id; then users, see write_events. A group of messages of known
--- conversations takes nine statements, whatever its size.
+-- Locks: accounts FOR SHARE where a conversation is made or migrated; the conversations touched, by id; then
+-- users, see write_events. A group of messages of known conversations takes a dozen statements, whatever its
+-- size.
 
 -- The conversation goes on under another platform id. Both ids can be known already as two conversations:
 -- then the newer becomes part of the older (by id), nothing is lost: message ids are unique within their
@@ -264,21 +265,31 @@ DECLARE
   v_effect change_effect;
   r record;
 BEGIN
-  -- 1. The conversations, locked.
+  -- 1. The conversations, locked: all of them, or none when one is missing, because making one locks its
+  -- account first.
   IF n_m > 0 AND n_c = 0 THEN
     WITH k AS (
       SELECT d_tenant[i.d] AS t, d_account[i.d] AS a, i.ext, array_agg(i.ord) AS places
       FROM unnest(m_delivery, m_conv_ext) WITH ORDINALITY AS i(d, ext, ord)
       GROUP BY 1, 2, 3),
+    found AS MATERIALIZED (
+      SELECT c.tenant_id, c.id, k.places
+      FROM k JOIN conversations c ON c.tenant_id = k.t AND c.account_id = k.a AND c.external_id = k.ext),
     locked AS MATERIALIZED (
-      SELECT c.id, c.pending_count > 0 OR c.peer_read_at IS NOT NULL AS special, k.places
-      FROM k JOIN conversations c ON c.tenant_id = k.t AND c.account_id = k.a AND c.external_id = k.ext
+      SELECT c.id, c.pending_count > 0 OR c.peer_read_at IS NOT NULL AS special, f.places
+      FROM found f JOIN conversations c ON c.tenant_id = f.tenant_id AND c.id = f.id
+      WHERE (SELECT count(*) FROM found) = (SELECT count(*) FROM k)
       ORDER BY c.id FOR NO KEY UPDATE OF c)
     SELECT array_agg(x.id ORDER BY x.place), count(*) < n_m, coalesce(bool_or(x.special), false)
     INTO v_mconv, v_missing, v_special
     FROM (SELECT l.id, l.special, unnest(l.places) AS place FROM locked l) x;
   END IF;
   IF v_missing AND n_m + n_c > 0 THEN
+    IF 'migrate' = ANY (c_kind) THEN
+      PERFORM 1 FROM accounts a
+      WHERE (a.tenant_id, a.id) IN (SELECT d_tenant[x.d], d_account[x.d] FROM unnest(c_delivery) AS x(d))
+      ORDER BY a.tenant_id, a.id FOR SHARE;
+    END IF;
     SELECT lock_conversations(
         array_agg(d_tenant[k.d] ORDER BY k.part, k.ord), array_agg(d_account[k.d] ORDER BY k.part, k.ord),
         array_agg(d_platform[k.d] ORDER BY k.part, k.ord), array_agg(k.ext ORDER BY k.part, k.ord),

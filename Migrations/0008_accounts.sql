@@ -100,6 +100,8 @@ BEGIN
     key = a.id::text
   WHERE a.tenant_id = tenant AND a.id = account AND a.deleted_at IS NULL;
   IF NOT FOUND THEN RETURN; END IF;
+  PERFORM 1 FROM conversations c WHERE c.tenant_id = tenant AND c.account_id = account
+  ORDER BY c.id FOR NO KEY UPDATE;
   RETURN QUERY SELECT * FROM account_changed_events(tenant, account);
   WITH gone AS (
     DELETE FROM account_users a WHERE a.tenant_id = tenant AND a.account_id = account RETURNING a.user_id)

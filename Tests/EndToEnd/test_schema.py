@@ -134,6 +134,26 @@ def test_writers_of_one_user_never_deadlock_and_number_without_a_gap(hub):
         assert hub.unread(user)["totalUnread"] == 360
 
 
+def test_sharing_while_conversations_are_made_forgets_no_membership(hub):
+    account = hub.account("ann")
+    users = [hub.user(f"user-{n}") for n in range(20)]
+
+    def share():
+        with psycopg.connect(hub.url, autocommit=True, options="-c role=hub_writer") as connection:
+            for user in users:
+                connection.execute("SELECT share_account(%s,%s,%s)", (hub.tenant, account[0], user))
+            for user in users[::2]:
+                connection.execute("SELECT * FROM unshare_account(%s,%s,%s)", (hub.tenant, account[0], user)).fetchall()
+
+    thread = threading.Thread(target=share)
+    thread.start()
+    for n in range(60):
+        hub.ingest(account, [[message(2 * n, conv=f"c{n // 2}"), message(2 * n + 1, conv=f"d{n}")]])
+    thread.join()
+    assert hub.drift() == []
+    assert hub.value("SELECT count(*) FROM memberships WHERE tenant_id = %s", hub.tenant) == 90 * 11
+
+
 def test_an_unknown_kind_is_upgraded_by_replay(hub):
     account = hub.account("ann")
     hub.ingest(account, [[message(1, kind="unsupported", text="?", details='{"raw":{"poll":1}}')]])
