@@ -538,18 +538,19 @@ BEGIN
 
   -- 8. The documents, and the events in each user's order.
   IF NOT v_slow THEN
-    WITH audience AS MATERIALIZED (
-      SELECT c.ord, c.t, c.id, s.user_id, c.head || conversation_tail(s.unread_count, s.muted) AS json
-      FROM unnest(v_ct, v_ci, v_ch) WITH ORDINALITY AS c(t, id, head, ord)
-      JOIN memberships s ON s.tenant_id = c.t AND s.conversation_id = c.id),
-    drafts AS (
-      SELECT a.t, a.user_id, 1 AS rank, n.ord, 'new_message' AS type, a.id AS conv, n.id AS msg,
-        '{"message":' || n.json || ',"conversation":' || a.json || '}' AS data
+    -- Looked up by index and by place in an array: joins between arrays would compare each with each.
+    WITH drafts AS (
+      SELECT s.tenant_id AS t, s.user_id, 1 AS rank, n.ord, 'new_message' AS type, s.conversation_id AS conv,
+        n.id AS msg,
+        '{"message":' || n.json || ',"conversation":' || v_ch[array_position(v_ci, s.conversation_id)]
+          || conversation_tail(s.unread_count, s.muted) || '}' AS data
       FROM unnest(v_at, v_new, v_json) WITH ORDINALITY AS n(i, id, json, ord)
-      JOIN audience a ON a.id = v_mconv[n.i] AND a.t = d_tenant[m_delivery[n.i]]
+      JOIN memberships s ON s.tenant_id = d_tenant[m_delivery[n.i]] AND s.conversation_id = v_mconv[n.i]
       UNION ALL
-      SELECT a.t, a.user_id, 4, a.ord, 'conversation_update', a.id, NULL, '{"conversation":' || a.json || '}'
-      FROM audience a)
+      SELECT s.tenant_id, s.user_id, 4, c.ord, 'conversation_update', s.conversation_id, NULL,
+        '{"conversation":' || c.head || conversation_tail(s.unread_count, s.muted) || '}'
+      FROM unnest(v_ct, v_ci, v_ch) WITH ORDINALITY AS c(t, id, head, ord)
+      JOIN memberships s ON s.tenant_id = c.t AND s.conversation_id = c.id)
     SELECT array_agg(x.t), array_agg(x.user_id), array_agg(x.type), array_agg(x.conv), array_agg(x.msg),
       array_agg(x.data)
     INTO e_tenant, e_user, e_type, e_conversation, e_message, e_data
