@@ -5,7 +5,7 @@
 -- tenant_id leads every key. One index does not: accounts_key, because a webhook knows only its key.
 --
 -- Two roles stand between the hub and the tables: hub_writer commits for many tenants at once,
--- hub_reader sees one tenant and one user (0010). The hub sets the role when it connects. A user without
+-- hub_reader sees one tenant and one user (0011). The hub sets the role when it connects. A user without
 -- CREATEROLE can migrate too, when an administrator has made the roles and granted them.
 
 DO $$

@@ -1,5 +1,6 @@
--- The ledger of what came in and the users' event logs, both in daily partitions so that retention
--- drops tables and deletes no rows. Ids are time-sorted, so the primary key also serves "newest first". A DEFAULT partition is the net: a missing day loses nothing.
+-- The ledger of what came in and the users' event logs, both in daily partitions so that retention drops
+-- tables and deletes no rows. Ids are time-sorted, so the primary key also serves "newest first". A DEFAULT
+-- partition is the net: a missing day loses nothing.
 
 CREATE TABLE deliveries (
   tenant_id text COLLATE "C" NOT NULL,
