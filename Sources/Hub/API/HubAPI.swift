@@ -31,7 +31,8 @@ package struct HubAPI: Sendable {
     package let cors: CORSPolicy
 
     package init(
-      configuration: HubConfiguration, loop: EventLoop, store: HubStore, tokens: TokenAuthority, keys: KeyRing,
+      configuration: HubConfiguration, loop: EventLoop, store: HubStore, tokens: TokenAuthority,
+      keys: KeyRing,
       receiver: WebhookReceiver, writers: [IngestWriter], relay: EventRelay, directory: AccountDirectory,
       ids: IDSource, clock: WallClock, metrics: HubMetrics, status: NodeStatus, log: Logger, cors: CORSPolicy
     ) {
@@ -79,7 +80,8 @@ package struct HubAPI: Sendable {
   /// Answers one request. On the shard's loop.
   package func handle(_ request: HTTPRequest) async -> HTTPAnswer {
     let id =
-      request.headers["x-request-id"].flatMap { RequestID(header: $0) } ?? RequestID(random: .random(in: .min ... .max))
+      request.headers["x-request-id"].flatMap { RequestID(header: $0) }
+      ?? RequestID(random: .random(in: .min ... .max))
     if let preflight = parts.cors.preflight(for: request.head) {
       return finish(.response(preflight), request, id)
     }
