@@ -5,22 +5,6 @@
 -- tenant_id leads every key. One index does not: accounts_key, because a webhook knows only its key.
 --
 -- Two roles stand between the hub and the tables: hub_writer commits for many tenants at once,
-<<<<<<< HEAD
--- hub_reader sees one tenant and one user (0009). The hub sets the role when it connects.
-
-DO $$
-BEGIN
-  FOR i IN 1..2 LOOP
-    BEGIN
-      EXECUTE format('CREATE ROLE %I NOLOGIN', (ARRAY['hub_writer', 'hub_reader'])[i]);
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-    END;
-  END LOOP;
-END $$;
-
-GRANT hub_writer, hub_reader TO CURRENT_USER;
-
-=======
 -- hub_reader sees one tenant and one user (0011). The hub sets the role when it connects. A user without
 -- CREATEROLE can migrate too, when an administrator has made the roles and granted them.
 
@@ -41,7 +25,6 @@ BEGIN
   END LOOP;
 END $$;
 
->>>>>>> sql
 CREATE TABLE tenants (
   id text COLLATE "C" PRIMARY KEY,
   name text,

@@ -541,8 +541,6 @@ def test_accounts_show_no_secrets(hub):
 # --- Upkeep
 
 
-<<<<<<< HEAD
-=======
 def test_an_ordinary_owner_can_migrate_and_serve(cluster):  # noqa: F811
     with psycopg.connect(cluster.url(), autocommit=True) as admin:
         admin.execute("CREATE ROLE plain LOGIN CREATEROLE")
@@ -558,7 +556,6 @@ def test_an_ordinary_owner_can_migrate_and_serve(cluster):  # noqa: F811
     hub.close()
 
 
->>>>>>> sql
 def test_dropped_events_raise_the_floor(hub):
     account = hub.account("ann")
     hub.ingest(account, [[message(1)]])
