@@ -67,6 +67,10 @@ package actor IngestWriter {
   /// Deliveries that wait for a group.
   package var depth: Int { queue.count }
 
+  func waitUntilAvailable(_ limit: Duration) async throws {
+    try await pool.waitUntilAvailable(limit)
+  }
+
   /// Stores one delivery with all that was read from it. Returns after the commit.
   /// - Throws: `Refusal`; the delivery is not stored and the platform has to send it again.
   package func commit(_ delivery: ParsedDelivery) async throws {
