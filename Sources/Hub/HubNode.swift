@@ -133,6 +133,7 @@ package final class HubNode: Sendable {
     guard var address = SocketAddress(host: listen.host, port: listen.port) else {
       throw SocketError.resolution(listen.host)
     }
+    if listen.port != 0 { try Listener.checkFree(address) }
     for shard in shards {
       // The first shard may have asked the kernel for a port; the others take the same.
       address = try await shard.listen(on: address)
