@@ -10,7 +10,8 @@ import Postgres
 struct Main {
   static let commands: [any Command.Type] = [
     ServeCommand.self, MigrateCommand.self, TokenCommand.self, AccountCommand.self, SimulateCommand.self,
-    DeliveriesCommand.self, VerifyCommand.self, DoctorCommand.self, ConfigCommand.self, DatabaseURLCommand.self,
+    DeliveriesCommand.self, VerifyCommand.self, DoctorCommand.self, ConfigCommand.self,
+    DatabaseURLCommand.self,
     VersionCommand.self,
   ]
 
@@ -86,9 +87,12 @@ struct Main {
       """
     let width = (commands.map { $0.name.count }.max() ?? 0) + 2
     for command in commands {
-      text += "  " + command.name + String(repeating: " ", count: width - command.name.count) + command.summary + "\n"
+      text +=
+        "  " + command.name + String(repeating: " ", count: width - command.name.count) + command.summary
+        + "\n"
     }
-    text += "\nmessaging-hub <command> --help says more. Configuration comes from the environment: messaging-hub config\n"
+    text +=
+      "\nmessaging-hub <command> --help says more. Configuration comes from the environment: messaging-hub config\n"
     return text
   }
 }

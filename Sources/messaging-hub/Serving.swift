@@ -42,7 +42,8 @@ struct Serving {
       "listening",
       [
         "address": .string(address), "seconds": .number((LoopInstant.current() - start).inSeconds),
-        "shards": .integer(Int64(settings.hub.shardCount)), "writers": .integer(Int64(settings.hub.writerCount)),
+        "shards": .integer(Int64(settings.hub.shardCount)),
+        "writers": .integer(Int64(settings.hub.writerCount)),
       ])
     welcome(node)
     let name = await signals.next()
@@ -82,7 +83,9 @@ struct Serving {
 
   /// What a developer needs to send a first message; on standard output, in development only.
   private func welcome(_ node: HubNode) {
-    guard settings.hub.isDevelopment, settings.logFormat == .pretty, let port = node.address?.port else { return }
+    guard settings.hub.isDevelopment, settings.logFormat == .pretty, let port = node.address?.port else {
+      return
+    }
     let scheme = settings.hub.listen.certificateFile == nil ? "http" : "https"
     let url = "\(scheme)://127.0.0.1:\(port)"
     guard

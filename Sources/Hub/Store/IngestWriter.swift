@@ -124,7 +124,9 @@ package actor IngestWriter {
   private func recover(_ group: [Waiting], from error: PostgresError) async {
     guard error.isDataFault else {
       metrics.commitFailed()
-      log.warning("a group was not committed", ["error": .string("\(error)"), "deliveries": .integer(Int64(group.count))])
+      log.warning(
+        "a group was not committed",
+        ["error": .string("\(error)"), "deliveries": .integer(Int64(group.count))])
       for waiting in group {
         waiting.continuation.resume(throwing: Refusal.unavailable("the database did not commit"))
       }
@@ -138,7 +140,9 @@ package actor IngestWriter {
     guard let waiting = group.first else { return }
     let delivery = waiting.delivery
     if delivery.outcome == .done || !delivery.items.isEmpty {
-      log.warning("a delivery could not be applied", ["delivery": .string("\(delivery.id)"), "error": .string("\(error)")])
+      log.warning(
+        "a delivery could not be applied",
+        ["delivery": .string("\(delivery.id)"), "error": .string("\(error)")])
       await commit([Waiting(delivery: delivery.dead("store: \(error)"), continuation: waiting.continuation)])
     } else {
       waiting.continuation.resume(throwing: Refusal.unavailable("the delivery cannot be stored"))
