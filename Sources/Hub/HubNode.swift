@@ -37,6 +37,8 @@ package final class HubNode: Sendable {
     }
   }
 
+  private static let connectLimit: Duration = .seconds(5)
+
   private struct Running: Sendable {
     var shards: [HubShard] = []
     var listener: PostgresListener?
@@ -87,6 +89,7 @@ package final class HubNode: Sendable {
     relay.connect(shards.map(\.gateway))
     for shard in shards { shard.connect(siblings: shards) }
     running.withLock { $0.shards = shards }
+    await connect(pools, writers)
     do {
       try await open(shards)
     } catch {
@@ -96,6 +99,18 @@ package final class HubNode: Sendable {
     startListener(on: loops[0])
     startHousekeeping(pools[0].store, on: loops[0])
     status.set(.ready)
+  }
+
+  /// Waits until the pools have a session, so that the first request is not refused. A database that
+  /// goes away meanwhile does not stop the start: the pools go on trying.
+  private func connect(_ pools: [ShardPools], _ writers: [IngestWriter]) async {
+    for shard in pools {
+      let store = shard.store
+      await store.reader.loop.shard.run { _ in
+        for pool in [store.reader, store.writer] { try? await pool.waitUntilAvailable(Self.connectLimit) }
+      }
+    }
+    for writer in writers { await writer.connect(within: Self.connectLimit) }
   }
 
   private func migrate(on loop: EventLoop) async throws {

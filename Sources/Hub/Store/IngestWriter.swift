@@ -67,6 +67,11 @@ package actor IngestWriter {
   /// Deliveries that wait for a group.
   package var depth: Int { queue.count }
 
+  /// Waits for the first session with the database, at most `limit`.
+  package func connect(within limit: Duration) async {
+    try? await pool.waitUntilAvailable(limit)
+  }
+
   /// Stores one delivery with all that was read from it. Returns after the commit.
   /// - Throws: `Refusal`; the delivery is not stored and the platform has to send it again.
   package func commit(_ delivery: ParsedDelivery) async throws {
