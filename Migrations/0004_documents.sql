@@ -85,7 +85,7 @@ BEGIN
     SELECT '{"unreadCounts":{'
       || coalesce(string_agg('"' || u.platform || '":' || u.unread, ',' ORDER BY u.platform), '')
       || '},"totalUnread":' || coalesce(sum(u.unread), 0) || '}'
-    FROM user_unread u WHERE u.tenant_id = $1 AND u.user_id = $2);
+    FROM user_unread u WHERE u.tenant_id = $1 AND u.user_id = $2 AND u.unread <> 0);
 END $$;
 
 -- Our id of a message that another one answers.

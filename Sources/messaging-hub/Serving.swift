@@ -83,7 +83,7 @@ struct Serving {
 
   /// What a developer needs to send a first message; on standard output, in development only.
   private func welcome(_ node: HubNode) {
-    guard settings.hub.isDevelopment, settings.logFormat == .pretty, let port = node.address?.port else {
+    guard settings.hub.isDevelopment, let port = node.address?.port else {
       return
     }
     let scheme = settings.hub.listen.certificateFile == nil ? "http" : "https"
@@ -94,6 +94,7 @@ struct Serving {
         now: clock.now())
     else { return }
     let secret = "hello-\(SecureRandom.token(byteCount: 9))"
+    let account = #"{"platform":"telegram","name":"Support","credentials":{"webhookSecret":"\#(secret)"}}"#
     Console.text(
       """
 
@@ -106,7 +107,7 @@ struct Serving {
 
         Connect a Telegram account, and send it a first message as Telegram would:
 
-      curl -sS $HUB/api/accounts -H "Authorization: Bearer $TOKEN" -d '{"platform":"telegram","name":"Support","credentials":{"webhookSecret":"\(secret)"}}'
+      curl -sS $HUB/api/accounts -H "Authorization: Bearer $TOKEN" -d '\(account)'
       \(Self.program) simulate telegram text --url $HUB
 
         Look at what came:

@@ -21,7 +21,7 @@ enum ConfigurationTable {
       value, settings throws(ConfigurationVariable.Unusable) in
       settings.hub.listen.port = UInt16(try ConfigurationVariable.read(value, 0...65_535))
     },
-    .text("HOST", "address", standard: HubConfiguration.Listen().host, "The address to listen on") {
+    .text("HOST", "address", standard: HubConfiguration.Listen().host, "The address to listen on; 0.0.0.0 for all") {
       value, settings throws(ConfigurationVariable.Unusable) in
       settings.hub.listen.host = value
     },
