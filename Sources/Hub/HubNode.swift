@@ -54,6 +54,7 @@ package final class HubNode: Sendable {
   private let peers = PeerWatch()
   private let running = Mutex(Running())
   private let blocking = BlockingPool(threads: 2)
+  private let group = PoolGroup()
 
   static let random: @Sendable () -> UInt64 = { UInt64.random(in: .min ... .max) }
 
@@ -77,7 +78,7 @@ package final class HubNode: Sendable {
     let configuration = parts.configuration
     let loops = try (0..<max(1, configuration.shardCount)).map { try EventLoop(name: "shard-\($0)") }
     try await migrate(on: loops[0])
-    let pools = loops.map { ShardPools(loop: $0, parts: parts, blocking: blocking) }
+    let pools = loops.map { ShardPools(loop: $0, parts: parts, blocking: blocking, group: group) }
     let writers = makeWriters(loops)
     let tls = try makeTLS(configuration.listen)
     let shards = loops.indices.map { index in
@@ -107,11 +108,32 @@ package final class HubNode: Sendable {
     settings.applicationName = "messaging-hub migrate"
     let configuration = settings
     let blocking = blocking
+    let log = parts.log
     let applied = try await loop.shard.run { shard in
-      try await HubMigrations.apply(configuration, on: shard.loop, blocking: blocking)
+      try await Self.untilReachable(shard.loop, log) {
+        try await HubMigrations.apply(configuration, on: shard.loop, blocking: blocking)
+      }
     }
     if !applied.isEmpty {
       parts.log.info("migrated", ["versions": .string(applied.map(String.init).joined(separator: ","))])
+    }
+  }
+
+  /// A database that starts beside the hub may need a moment. Anything but "cannot connect" is thrown
+  /// at once.
+  private static func untilReachable<R>(
+    _ loop: EventLoop, _ log: Logger, _ body: () async throws -> R
+  ) async throws -> R {
+    let end = loop.now + databaseWait
+    while true {
+      do {
+        return try await body()
+      } catch let error as PostgresError where error.code == .connectFailed && loop.now < end {
+        log.warning("waiting for the database", ["error": .string("\(error)")])
+        try await loop.sleep(for: .milliseconds(500))
+      } catch let error as PostgresError where error.code == .connectFailed {
+        throw PostgresError(.connectFailed, "the database does not answer: \(error.message)")
+      }
     }
   }
 
@@ -119,7 +141,8 @@ package final class HubNode: Sendable {
     (0..<max(1, parts.configuration.writerCount)).map { number in
       let loop = loops[number % loops.count]
       let pool = ShardPools.pool(
-        loop: loop, parts: parts, blocking: blocking, role: "hub_writer", name: "ingest-\(number)", size: 1)
+        loop: loop, parts: parts, blocking: blocking, group: group, role: "hub_writer",
+        name: "ingest-\(number)", size: 1)
       return IngestWriter(
         loop: loop, pool: pool, relay: relay, ids: ids, metrics: metrics, log: parts.log,
         limits: parts.configuration.limits, peers: peers)
@@ -233,18 +256,19 @@ package final class NodeStatus: Sendable {
 struct ShardPools: Sendable {
   let store: HubStore
 
-  init(loop: EventLoop, parts: HubNode.Parts, blocking: BlockingPool) {
+  init(loop: EventLoop, parts: HubNode.Parts, blocking: BlockingPool, group: PoolGroup) {
     store = HubStore(
       reader: Self.pool(
-        loop: loop, parts: parts, blocking: blocking, role: "hub_reader", name: "reader",
+        loop: loop, parts: parts, blocking: blocking, group: group, role: "hub_reader", name: "reader",
         size: parts.configuration.readConnections),
       writer: Self.pool(
-        loop: loop, parts: parts, blocking: blocking, role: "hub_writer", name: "writer", size: 2))
+        loop: loop, parts: parts, blocking: blocking, group: group, role: "hub_writer", name: "writer", size: 2))
   }
 
   /// A started pool. It connects by itself and again after a loss.
   static func pool(
-    loop: EventLoop, parts: HubNode.Parts, blocking: BlockingPool, role: String, name: String, size: Int
+    loop: EventLoop, parts: HubNode.Parts, blocking: BlockingPool, group: PoolGroup, role: String,
+    name: String, size: Int
   ) -> PostgresPool {
     var connection = PostgresConfiguration(connectionString: parts.database)
     connection.role = role
@@ -254,14 +278,28 @@ struct ShardPools: Sendable {
     let log = parts.log
     let pool = PostgresPool(configuration, on: loop, blocking: blocking, random: HubNode.random) { event in
       switch event {
-      case .connected: log.debug("database connected", ["pool": .string(name)])
+      case .connected:
+        log.debug("database connected", ["pool": .string(name)])
+        group.hurry()
       case .connectFailed(let error, _):
         log.warning("cannot connect to the database", ["pool": .string(name), "error": .string("\(error)")])
       case .lost(let error):
         log.warning("a database connection was lost", ["pool": .string(name), "error": .string("\(error)")])
       }
     }
+    group.add(pool)
     loop.execute { pool.start() }
     return pool
+  }
+}
+
+/// The pools of a node: when one finds the database again, the others need not wait out their pause.
+final class PoolGroup: Sendable {
+  private let pools = Mutex<[PostgresPool]>([])
+
+  func add(_ pool: PostgresPool) { pools.withLock { $0.append(pool) } }
+
+  func hurry() {
+    for pool in pools.withLock({ $0 }) { pool.loop.execute { pool.hurry() } }
   }
 }

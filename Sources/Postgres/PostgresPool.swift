@@ -67,6 +67,8 @@ package final class PostgresPool: @unchecked Sendable {
   private var isClosed = false
   private var hasStarted = false
   private var counters = Statistics()
+  private var hurries = 0
+  private static let restStep: Duration = .milliseconds(50)
 
   private final class Slot {
     var connection: PostgresConnection?
@@ -335,9 +337,24 @@ package final class PostgresPool: @unchecked Sendable {
         counters.connectsFailed += 1
         let delay = backoff(failures)
         report(.connectFailed(error, retryAfter: delay))
-        do { try await loop.sleep(for: delay) } catch { return }
+        do { try await rest(delay) } catch { return }
       }
     }
+  }
+
+  /// Waits between two attempts, in steps, so that `hurry` ends it soon.
+  private func rest(_ delay: Duration) async throws {
+    let end = loop.now + delay
+    let seen = hurries
+    while loop.now < end && hurries == seen && !isClosed {
+      try await loop.sleep(for: min(Self.restStep, end - loop.now))
+    }
+  }
+
+  /// The database is known to answer again: sessions that wait for their next attempt try now. On the loop.
+  package func hurry() {
+    loop.assertInLoop()
+    hurries += 1
   }
 
   /// Offers the session to callers until it ends.
