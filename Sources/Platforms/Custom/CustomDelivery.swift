@@ -113,7 +113,7 @@ struct CustomItem {
 
   private func reaction() throws(NormaliseError) -> ReactionChange {
     let message = try reader.requiredObject("message")
-    let part = try reader.requiredObject("reaction")
+    let part = try reader.required("reaction", reader.object("reaction").or(message.object("reaction")))
     let actor = try person(part, "actor").or(person(reader, "actor")).or(person(reader, "sender"))
     let change: ReactionChange.Change
     if let emoji = try part.ids("replace", max: 100) {
