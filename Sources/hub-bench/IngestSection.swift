@@ -19,8 +19,6 @@ struct IngestSection {
     let yardstick = try await Yardstick(hub: hub)
     defer { yardstick.removeFolder() }
     let load = IngestLoad(loop: hub.loop, senders: senders(accounts))
-    try await load.open()
-
     let best = try await yardstick.findBest(secondsEach: max(1, min(2, options.seconds)))
     var rates: [Double] = []
     var yards: [Double] = []
@@ -35,7 +33,6 @@ struct IngestSection {
       yards.append(try await yardstick.rate(best, seconds: options.seconds))
       Progress.say("ingest: round \(round): pgbench \(Figure.grouped(Int(yards.last ?? 0))) messages/s")
     }
-    await load.close()
     try await check(accounts, acknowledged: total, refused: counted.refusedCount)
 
     let times = counted.times.quantiles([0.5, 0.99])
@@ -92,20 +89,14 @@ private actor IngestLoad {
     loop.asUnownedSerialExecutor()
   }
 
-  func open() async throws {
-    for sender in senders { try await sender.open() }
-  }
-
-  func close() async {
-    for sender in senders { await sender.close() }
-  }
-
   /// - Returns: what was answered in the measured time, and all that was.
   func run(
     warmUp: Duration, for length: Duration
   ) async throws -> (counted: WebhookSender.Tally, total: WebhookSender.Tally) {
     counted = WebhookSender.Tally()
     total = WebhookSender.Tally()
+    // Opened for each turn: the hub closes connections that say nothing meanwhile.
+    for sender in senders { try await sender.open() }
     let start = LoopInstant.current() + warmUp
     let end = start + length
     await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
@@ -117,6 +108,7 @@ private actor IngestLoad {
         }
       }
     }
+    for sender in senders { await sender.close() }
     if let failure { throw failure }
     guard counted.acknowledged > 0 else {
       throw BenchFailure("no webhook was acknowledged; answers: \(counted.refusedText)")
