@@ -5,19 +5,25 @@
 -- tenant_id leads every key. One index does not: accounts_key, because a webhook knows only its key.
 --
 -- Two roles stand between the hub and the tables: hub_writer commits for many tenants at once,
--- hub_reader sees one tenant and one user (0009). The hub sets the role when it connects.
+-- hub_reader sees one tenant and one user (0011). The hub sets the role when it connects. A user without
+-- CREATEROLE can migrate too, when an administrator has made the roles and granted them.
 
 DO $$
+DECLARE
+  v_role text;
 BEGIN
-  FOR i IN 1..2 LOOP
-    BEGIN
-      EXECUTE format('CREATE ROLE %I NOLOGIN', (ARRAY['hub_writer', 'hub_reader'])[i]);
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-    END;
+  FOREACH v_role IN ARRAY ARRAY['hub_writer', 'hub_reader'] LOOP
+    IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = v_role) THEN
+      BEGIN
+        EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
+      EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+      END;
+    END IF;
+    IF NOT pg_has_role(current_user, v_role, 'MEMBER') THEN
+      EXECUTE format('GRANT %I TO CURRENT_USER', v_role);
+    END IF;
   END LOOP;
 END $$;
-
-GRANT hub_writer, hub_reader TO CURRENT_USER;
 
 CREATE TABLE tenants (
   id text COLLATE "C" PRIMARY KEY,

@@ -1,5 +1,6 @@
--- The ledger of what came in and the users' event logs, both in daily partitions so that retention
--- drops tables and deletes no rows. Ids are time-sorted, so the primary key also serves "newest first". A DEFAULT partition is the net: a missing day loses nothing.
+-- The ledger of what came in and the users' event logs, both in daily partitions so that retention drops
+-- tables and deletes no rows. Ids are time-sorted, so the primary key also serves "newest first". A DEFAULT
+-- partition is the net: a missing day loses nothing.
 
 CREATE TABLE deliveries (
   tenant_id text COLLATE "C" NOT NULL,
@@ -81,42 +82,40 @@ END $$;
 -- the rows before it in the DEFAULT partition. For events the users' event_floor is raised first, so that a
 -- client that was away too long is told to resync. Returns how many partitions were dropped. Idempotent.
 -- Locks: users (sorted), then the tables; the same order as a group, so there is no deadlock.
+-- Rows are read through the parents: the owner has no policy on a partition.
 CREATE FUNCTION drop_partitions(before timestamptz, parent text DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
-  v_name text;
-  v_names text[];
   v_parent text;
-  v_floors text := 'SELECT tenant_id, user_id, max(seq) AS seq FROM events_default WHERE at < $1 GROUP BY 1, 2';
+  v_old regclass[];
+  v_one regclass;
   v_dropped integer := 0;
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('ensure_partitions'));
   FOREACH v_parent IN ARRAY ARRAY['deliveries', 'events'] LOOP
     CONTINUE WHEN parent IS NOT NULL AND parent <> v_parent;
-    SELECT coalesce(array_agg(c.relname ORDER BY c.relname), '{}') INTO v_names
+    SELECT coalesce(array_agg(c.oid::regclass ORDER BY c.relname), '{}') INTO v_old
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = v_parent::regclass AND c.relname ~ '_[0-9]{8}$'
-      AND (to_timestamp(right(c.relname, 8), 'YYYYMMDD')::timestamp + interval '1 day') AT TIME ZONE 'UTC'
-        <= before;
+      AND (to_date(right(c.relname, 8), 'YYYYMMDD') + 1)::timestamp AT TIME ZONE 'UTC' <= before;
     IF v_parent = 'events' THEN
-      FOREACH v_name IN ARRAY v_names LOOP
-        v_floors := v_floors || format(
-          ' UNION ALL SELECT tenant_id, user_id, max(seq) FROM %I GROUP BY 1, 2', v_name);
-      END LOOP;
-      EXECUTE format(
-        'WITH floors AS (SELECT tenant_id, user_id, max(seq) AS seq FROM (%s) f GROUP BY 1, 2),
-              locked AS MATERIALIZED (
-                SELECT u.tenant_id, u.id, f.seq FROM floors f
-                JOIN users u ON u.tenant_id = f.tenant_id AND u.id = f.user_id
-                ORDER BY u.tenant_id, u.id FOR NO KEY UPDATE OF u)
-         UPDATE users u SET event_floor = greatest(u.event_floor, l.seq)
-         FROM locked l WHERE u.tenant_id = l.tenant_id AND u.id = l.id', v_floors) USING before;
-      DELETE FROM events_default WHERE at < before;
+      WITH floors AS (
+        SELECT e.tenant_id, e.user_id, max(e.seq) AS seq FROM events e
+        WHERE e.at < before
+          AND (e.tableoid = ANY (v_old::oid[]) OR e.tableoid = 'events_default'::regclass)
+        GROUP BY 1, 2),
+      locked AS MATERIALIZED (
+        SELECT u.tenant_id, u.id, f.seq FROM floors f
+        JOIN users u ON u.tenant_id = f.tenant_id AND u.id = f.user_id
+        ORDER BY u.tenant_id, u.id FOR NO KEY UPDATE OF u)
+      UPDATE users u SET event_floor = greatest(u.event_floor, l.seq)
+      FROM locked l WHERE u.tenant_id = l.tenant_id AND u.id = l.id;
+      DELETE FROM events e WHERE e.at < before AND e.tableoid = 'events_default'::regclass;
     ELSE
-      DELETE FROM deliveries_default WHERE received_at < before;
+      DELETE FROM deliveries d WHERE d.received_at < before AND d.tableoid = 'deliveries_default'::regclass;
     END IF;
-    FOREACH v_name IN ARRAY v_names LOOP
-      EXECUTE format('DROP TABLE %I', v_name);
+    FOREACH v_one IN ARRAY v_old LOOP
+      EXECUTE format('DROP TABLE %s', v_one);
       v_dropped := v_dropped + 1;
     END LOOP;
   END LOOP;

@@ -75,16 +75,24 @@ SELECT '{"id":"' || ($1).id || '","platform":"' || ($1).platform || '","name":' 
   || ',"deletedAt":' || json_time(($1).deleted_at) || '}'
 $$;
 
+-- The next two are PL/pgSQL because it keeps its plans: a SQL function that is not inlined is planned anew in
+-- every statement that calls it.
+
 -- {"unreadCounts":{platform:n},"totalUnread":n} of one user.
-CREATE FUNCTION unread_json(tenant text, usr text) RETURNS text LANGUAGE sql STABLE AS $$
-SELECT '{"unreadCounts":{' || coalesce(string_agg('"' || u.platform || '":' || u.unread, ',' ORDER BY u.platform), '')
-  || '},"totalUnread":' || coalesce(sum(u.unread), 0) || '}'
-FROM user_unread u WHERE u.tenant_id = $1 AND u.user_id = $2
-$$;
+CREATE FUNCTION unread_json(tenant text, usr text) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (
+    SELECT '{"unreadCounts":{'
+      || coalesce(string_agg('"' || u.platform || '":' || u.unread, ',' ORDER BY u.platform), '')
+      || '},"totalUnread":' || coalesce(sum(u.unread), 0) || '}'
+    FROM user_unread u WHERE u.tenant_id = $1 AND u.user_id = $2 AND u.unread <> 0);
+END $$;
 
 -- Our id of a message that another one answers.
-CREATE FUNCTION reply_id(m messages) RETURNS uuid LANGUAGE sql STABLE AS $$
-SELECT r.id FROM messages r
-WHERE r.tenant_id = ($1).tenant_id AND r.conversation_id = ($1).conversation_id
-  AND r.external_id = ($1).reply_external_id AND r.origin = ($1).origin
-$$;
+CREATE FUNCTION reply_id(m messages) RETURNS uuid LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (
+    SELECT r.id FROM messages r
+    WHERE r.tenant_id = ($1).tenant_id AND r.conversation_id = ($1).conversation_id
+      AND r.external_id = ($1).reply_external_id AND r.origin = ($1).origin);
+END $$;

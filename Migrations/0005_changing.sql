@@ -386,20 +386,21 @@ BEGIN
 END $$;
 
 -- Renders the first twenty participants into the conversation.
-CREATE FUNCTION refresh_participants(tenant text, conversation uuid) RETURNS void LANGUAGE sql AS $$
-UPDATE conversations c SET
-  participant_count = (
-    SELECT count(*) FROM participants p
-    WHERE p.tenant_id = $1 AND p.conversation_id = $2 AND p.active),
-  participants = coalesce((
-    SELECT '[' || string_agg('{"id":' || to_json(f.id)::text || ',"name":' || json_text(f.shown)
-      || coalesce(',"avatar":' || to_json(f.avatar)::text, '') || '}', ',' ORDER BY f.id) || ']'
-    FROM (
-      SELECT p.id, coalesce(p.name, p.joined_name) AS shown, p.avatar FROM participants p
-      WHERE p.tenant_id = $1 AND p.conversation_id = $2 AND p.active
-      ORDER BY p.id LIMIT 20) f), '[]')
-WHERE c.tenant_id = $1 AND c.id = $2
-$$;
+CREATE FUNCTION refresh_participants(tenant text, conversation uuid) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE conversations c SET
+    participant_count = (
+      SELECT count(*) FROM participants p
+      WHERE p.tenant_id = $1 AND p.conversation_id = $2 AND p.active),
+    participants = coalesce((
+      SELECT '[' || string_agg('{"id":' || to_json(f.id)::text || ',"name":' || json_text(f.shown)
+        || coalesce(',"avatar":' || to_json(f.avatar)::text, '') || '}', ',' ORDER BY f.id) || ']'
+      FROM (
+        SELECT p.id, coalesce(p.name, p.joined_name) AS shown, p.avatar FROM participants p
+        WHERE p.tenant_id = $1 AND p.conversation_id = $2 AND p.active
+        ORDER BY p.id LIMIT 20) f), '[]')
+  WHERE c.tenant_id = $1 AND c.id = $2;
+END $$;
 
 -- membership {joined: [{id, name}], left: [id or {id}]}: last writer wins for each participant.
 CREATE FUNCTION apply_membership(c conversations, at timestamptz, ord bigint, body text) RETURNS change_effect

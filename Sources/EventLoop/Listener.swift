@@ -51,6 +51,19 @@ package final class Listener: Selectable, @unchecked Sendable {
     return Listener(loop: loop, address: real, descriptor: descriptor)
   }
 
+  /// Whether nobody listens there yet. With `SO_REUSEPORT` a second process of the same user would
+  /// quietly share the connections, so a program asks first.
+  /// - Throws: `.system` as `bind` would.
+  package static func checkFree(_ address: SocketAddress) throws(SocketError) {
+    let descriptor = hub_tcp_socket(address.family)
+    guard descriptor >= 0 else { throw .system(errno: errno, operation: "socket") }
+    defer { Glibc.close(descriptor) }
+    try setOption(descriptor, SOL_SOCKET, SO_REUSEADDR)
+    guard try address.withSystemAddress({ Glibc.bind(descriptor, $0, $1) }) == 0,
+      Glibc.listen(descriptor, 1) == 0
+    else { throw .system(errno: errno, operation: "bind \(address)") }
+  }
+
   /// Starts accepting: each connection runs `body` in a task of its own on the loop. The socket is
   /// closed when `body` returns. From any thread.
   package func accept(_ body: @escaping @Sendable (Socket, isolated Shard) async -> Void) {

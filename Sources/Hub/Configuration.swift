@@ -2,7 +2,8 @@
 /// `ConfigurationTable` there.
 package struct HubConfiguration: Sendable {
   package struct Listen: Sendable {
-    package var host = "0.0.0.0"
+    /// A numeric address. The loopback by default: what faces the outside is a proxy or a decision.
+    package var host = "127.0.0.1"
     package var port: UInt16 = 3000
     /// PEM files; both or none. With them the hub speaks HTTPS and WSS.
     package var certificateFile: String?

@@ -73,7 +73,8 @@ package final class HubMetrics: Sendable {
     self.registry = registry
     ingest = Self.ingestCounters(registry)
     commitSeconds = registry.histogram(
-      "hub_commit_seconds", "Time from sending a group of deliveries to its commit", bounds: Self.commitBounds)
+      "hub_commit_seconds", "Time from sending a group of deliveries to its commit", bounds: Self.commitBounds
+    )
     commitGroup = registry.histogram(
       "hub_commit_group_size", "Deliveries committed in one transaction", bounds: Self.groupBounds)
     commitFailures = registry.counter("hub_commit_failures_total", "Groups that were not committed")

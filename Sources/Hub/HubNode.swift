@@ -37,6 +37,8 @@ package final class HubNode: Sendable {
     }
   }
 
+  private static let databaseWait: Duration = .seconds(30)
+
   private struct Running: Sendable {
     var shards: [HubShard] = []
     var listener: PostgresListener?
@@ -84,6 +86,7 @@ package final class HubNode: Sendable {
           index: index, loop: loops[index], node: parts, store: pools[index].store, writers: writers,
           relay: relay, directory: directory, ids: ids, metrics: metrics, status: status, tls: tls))
     }
+    try await waitForDatabase(pools, writers)
     relay.connect(shards.map(\.gateway))
     for shard in shards { shard.connect(siblings: shards) }
     running.withLock { $0.shards = shards }
@@ -123,6 +126,20 @@ package final class HubNode: Sendable {
     }
   }
 
+  /// Every shard can read and write before the doors open.
+  private func waitForDatabase(_ pools: [ShardPools], _ writers: [IngestWriter]) async throws {
+    let limit = Self.databaseWait
+    for store in pools.map(\.store) {
+      for pool in [store.reader, store.writer] {
+        try await pool.loop.shard.run { shard in
+          _ = shard.loop
+          try await pool.waitUntilAvailable(limit)
+        }
+      }
+    }
+    for writer in writers { try await writer.waitUntilAvailable(limit) }
+  }
+
   private func makeTLS(_ listen: HubConfiguration.Listen) throws -> TLSContext? {
     guard let certificate = listen.certificateFile, let key = listen.keyFile else { return nil }
     return try TLSContext(serverCertificate: certificate, key: key)
@@ -133,6 +150,7 @@ package final class HubNode: Sendable {
     guard var address = SocketAddress(host: listen.host, port: listen.port) else {
       throw SocketError.resolution(listen.host)
     }
+    if listen.port != 0 { try Listener.checkFree(address) }
     for shard in shards {
       // The first shard may have asked the kernel for a port; the others take the same.
       address = try await shard.listen(on: address)

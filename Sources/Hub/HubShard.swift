@@ -46,7 +46,7 @@ package final class HubShard: Sendable {
   init(_ parts: Parts) {
     self.parts = parts
     let configuration = parts.node.configuration
-    origins = configuration.isDevelopment ? .any : .list(Set(configuration.origins))
+    origins = .list(Set(configuration.origins))
     gateway = RealtimeGateway(
       loop: parts.loop, index: parts.index,
       dependencies: RealtimeGateway.Dependencies(

@@ -13,7 +13,9 @@ package final class IDSource: Sendable {
   private let clock: WallClock
   private let random: @Sendable () -> UInt64
 
-  package init(clock: WallClock, random: @escaping @Sendable () -> UInt64 = { UInt64.random(in: .min ... .max) }) {
+  package init(
+    clock: WallClock, random: @escaping @Sendable () -> UInt64 = { UInt64.random(in: .min ... .max) }
+  ) {
     self.clock = clock
     self.random = random
   }

@@ -80,9 +80,12 @@ enum CommandDatabase {
 
   /// The versions that the database has; none when it is empty.
   static func appliedMigrations(_ connection: PostgresConnection) async throws -> [Int] {
-    guard try await connection.query("SELECT to_regclass('hub_migrations') IS NOT NULL").first?.bool(0) == true
+    guard
+      try await connection.query("SELECT to_regclass('hub_migrations') IS NOT NULL").first?.bool(0) == true
     else { return [] }
-    return try await connection.query("SELECT version::int8 FROM hub_migrations ORDER BY 1").map { try $0.int(0) }
+    return try await connection.query("SELECT version::int8 FROM hub_migrations ORDER BY 1").map {
+      try $0.int(0)
+    }
   }
 
   private static func pool(

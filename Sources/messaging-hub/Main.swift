@@ -9,8 +9,9 @@ import Postgres
 @main
 struct Main {
   static let commands: [any Command.Type] = [
-    ServeCommand.self, MigrateCommand.self, TokenCommand.self, AccountCommand.self,
-    DeliveriesCommand.self, VerifyCommand.self, ConfigCommand.self, DatabaseURLCommand.self,
+    ServeCommand.self, MigrateCommand.self, TokenCommand.self, AccountCommand.self, SimulateCommand.self,
+    DeliveriesCommand.self, VerifyCommand.self, DoctorCommand.self, ConfigCommand.self,
+    DatabaseURLCommand.self,
     VersionCommand.self,
   ]
 
@@ -86,9 +87,12 @@ struct Main {
       """
     let width = (commands.map { $0.name.count }.max() ?? 0) + 2
     for command in commands {
-      text += "  " + command.name + String(repeating: " ", count: width - command.name.count) + command.summary + "\n"
+      text +=
+        "  " + command.name + String(repeating: " ", count: width - command.name.count) + command.summary
+        + "\n"
     }
-    text += "\nmessaging-hub <command> --help says more. Configuration comes from the environment: messaging-hub config\n"
+    text +=
+      "\nmessaging-hub <command> --help says more. Configuration comes from the environment: messaging-hub config\n"
     return text
   }
 }

@@ -49,7 +49,9 @@ struct Program: Sendable {
     let secrets = try SecretStore(settings).secrets(settings)
     let (log, sink) = logger(settings, descriptor: STDOUT_FILENO)
     for warning in settings.warnings { log.warning(warning) }
-    for path in secrets.made { log.info("made a secret for development", ["file": .string(path)]) }
+    for name in secrets.made {
+      log.info("made a secret for development and kept it in the data folder", ["file": .string(name)])
+    }
     return Installation(
       settings: settings, tokens: secrets.tokens, keys: secrets.keys, log: log, sink: sink, clock: Self.clock)
   }

@@ -42,7 +42,8 @@ struct Serving {
       "listening",
       [
         "address": .string(address), "seconds": .number((LoopInstant.current() - start).inSeconds),
-        "shards": .integer(Int64(settings.hub.shardCount)), "writers": .integer(Int64(settings.hub.writerCount)),
+        "shards": .integer(Int64(settings.hub.shardCount)),
+        "writers": .integer(Int64(settings.hub.writerCount)),
       ])
     welcome(node)
     let name = await signals.next()
@@ -82,7 +83,9 @@ struct Serving {
 
   /// What a developer needs to send a first message; on standard output, in development only.
   private func welcome(_ node: HubNode) {
-    guard settings.hub.isDevelopment, settings.logFormat == .pretty, let port = node.address?.port else { return }
+    guard settings.hub.isDevelopment, let port = node.address?.port else {
+      return
+    }
     let scheme = settings.hub.listen.certificateFile == nil ? "http" : "https"
     let url = "\(scheme)://127.0.0.1:\(port)"
     guard
@@ -91,6 +94,7 @@ struct Serving {
         now: clock.now())
     else { return }
     let secret = "hello-\(SecureRandom.token(byteCount: 9))"
+    let account = #"{"platform":"telegram","name":"Support","credentials":{"webhookSecret":"\#(secret)"}}"#
     Console.text(
       """
 
@@ -103,7 +107,7 @@ struct Serving {
 
         Connect a Telegram account, and send it a first message as Telegram would:
 
-      curl -sS $HUB/api/accounts -H "Authorization: Bearer $TOKEN" -d '{"platform":"telegram","name":"Support","credentials":{"webhookSecret":"\(secret)"}}'
+      curl -sS $HUB/api/accounts -H "Authorization: Bearer $TOKEN" -d '\(account)'
       \(Self.program) simulate telegram text --url $HUB
 
         Look at what came:

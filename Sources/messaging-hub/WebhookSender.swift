@@ -70,7 +70,9 @@ enum WebhookSender {
   private static func sendBySystem(_ requests: [Request], _ base: Base) async throws -> [Int: Int] {
     var statuses: [Int: Int] = [:]
     for request in requests {
-      guard let url = URL(string: base.url + request.path) else { throw Failure("'\(base.url)' is no address") }
+      guard let url = URL(string: base.url + request.path) else {
+        throw Failure("'\(base.url)' is no address")
+      }
       var message = URLRequest(url: url, timeoutInterval: timeMax.inSeconds)
       message.httpMethod = "POST"
       message.httpBody = Data(request.body)

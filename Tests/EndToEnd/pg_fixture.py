@@ -42,15 +42,14 @@ class Cluster:
             command = ["runuser", "-u", "postgres", "--", *command]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
 
-    def url(self, database="postgres", **options):
-        extra = "".join(f"&{k}={v}" for k, v in options.items())
-        return f"postgresql:///{database}?host={self.folder}&user=postgres{extra}"
+    def url(self, database="postgres", user="postgres"):
+        return f"postgresql:///{database}?host={self.folder}&user={user}"
 
-    def database(self, name):
-        """A fresh database with the migrations applied; returns its URL."""
+    def database(self, name, owner="postgres"):
+        """A fresh database with the migrations applied by its owner; returns the owner's URL."""
         with psycopg.connect(self.url(), autocommit=True) as admin:
-            admin.execute(f'CREATE DATABASE "{name}"')
-        url = self.url(name)
+            admin.execute(f'CREATE DATABASE "{name}" OWNER "{owner}"')
+        url = self.url(name, owner)
         for path in sorted(MIGRATIONS.glob("*.sql")):
             with psycopg.connect(url, autocommit=False) as migrator:
                 migrator.execute(path.read_text())

@@ -541,6 +541,21 @@ def test_accounts_show_no_secrets(hub):
 # --- Upkeep
 
 
+def test_an_ordinary_owner_can_migrate_and_serve(cluster):  # noqa: F811
+    with psycopg.connect(cluster.url(), autocommit=True) as admin:
+        admin.execute("CREATE ROLE plain LOGIN CREATEROLE")
+    hub = Hub(cluster.database("plain", owner="plain"))
+    account = hub.account("ann")
+    hub.ingest(account, [[message(1)]])
+    assert len(listing(hub, "ann")) == 1
+    assert len(hub.read("ann", "SELECT * FROM list_accounts(%s, %s)", hub.tenant, "ann")) == 1
+    assert hub.reader.execute("SELECT count(*) AS n FROM messages").fetchone()["n"] == 0
+    assert hub.writer.execute("SELECT drop_partitions(now() + interval '3 days') AS n").fetchone()["n"] > 0
+    assert hub.read("ann", "SELECT * FROM event_bounds(%s, %s)", hub.tenant, "ann") == [{"floor": 3, "seq": 3}]
+    assert hub.drift() == []
+    hub.close()
+
+
 def test_dropped_events_raise_the_floor(hub):
     account = hub.account("ann")
     hub.ingest(account, [[message(1)]])

@@ -116,7 +116,9 @@ struct RequestFields: Sendable {
   }
 
   func required(_ name: String, bytesMax: Int = 255) throws(Problem) -> String {
-    guard let text = try text(name, bytesMax: bytesMax) else { throw .invalid("'\(name)' is missing", field: name) }
+    guard let text = try text(name, bytesMax: bytesMax) else {
+      throw .invalid("'\(name)' is missing", field: name)
+    }
     return text
   }
 

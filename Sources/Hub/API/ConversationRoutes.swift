@@ -15,7 +15,8 @@ extension RouteTable {
     let clock = parts.clock
     secured(.get, "/api/conversations") { call in
       let page = try await store.conversations(
-        call.principal, try Self.filter(call), behind: try Self.conversationPosition(call), limit: try call.limit())
+        call.principal, try Self.filter(call), behind: try Self.conversationPosition(call),
+        limit: try call.limit())
       return .json(.ok, JSONDocument.list(page.items, next: page.next))
     }
     secured(.get, "/api/conversations/{id}") { call in
@@ -54,7 +55,9 @@ extension RouteTable {
       let id = try call.id("id")
       let fields = try call.body()
       try fields.allow(only: ["from"])
-      guard let from = try fields.id("from") else { throw Problem.invalid("'from' is missing", field: "from") }
+      guard let from = try fields.id("from") else {
+        throw Problem.invalid("'from' is missing", field: "from")
+      }
       relay.publish(try await store.markUnread(call.principal, conversation: id, from: from))
       return .json(.ok, try await store.unreadCounts(call.principal))
     }
@@ -85,7 +88,9 @@ extension RouteTable {
       guard case .message(let direction, let id) = cursor else { throw .invalidCursor }
       return direction == .before ? .before(id) : .after(id)
     }
-    guard anchors.count <= 1 else { throw .invalid("only one of 'before', 'after' and 'around' can be given") }
+    guard anchors.count <= 1 else {
+      throw .invalid("only one of 'before', 'after' and 'around' can be given")
+    }
     return anchors.first ?? .last
   }
 
@@ -107,7 +112,8 @@ extension RouteTable {
       throw .invalid("a snoozed conversation needs 'snoozedUntil'", field: "snoozedUntil")
     }
     for (name, value) in [
-      ("assigneeId", try fields.text("assigneeId")), ("priority", try fields.choice("priority", of: priorities)),
+      ("assigneeId", try fields.text("assigneeId")),
+      ("priority", try fields.choice("priority", of: priorities)),
     ] {
       if let value { patch[name] = .string(value) } else if fields.isNull(name) { patch[name] = .null }
     }

@@ -22,7 +22,8 @@ extension RouteTable {
     }
     secured(.get, "/api/deliveries/{id}") { call in
       try Self.requireOperator(call.principal)
-      return .json(.ok, try await store.delivery(try call.id("id"), tenant: call.principal.tenant).json.encoded())
+      return .json(
+        .ok, try await store.delivery(try call.id("id"), tenant: call.principal.tenant).json.encoded())
     }
     secured(.post, "/api/deliveries/{id}/replay") { call in
       try Self.requireOperator(call.principal)

@@ -31,7 +31,8 @@ package struct HubAPI: Sendable {
     package let cors: CORSPolicy
 
     package init(
-      configuration: HubConfiguration, loop: EventLoop, store: HubStore, tokens: TokenAuthority, keys: KeyRing,
+      configuration: HubConfiguration, loop: EventLoop, store: HubStore, tokens: TokenAuthority,
+      keys: KeyRing,
       receiver: WebhookReceiver, writers: [IngestWriter], relay: EventRelay, directory: AccountDirectory,
       ids: IDSource, clock: WallClock, metrics: HubMetrics, status: NodeStatus, log: Logger, cors: CORSPolicy
     ) {
@@ -79,11 +80,34 @@ package struct HubAPI: Sendable {
   /// Answers one request. On the shard's loop.
   package func handle(_ request: HTTPRequest) async -> HTTPAnswer {
     let id =
-      request.headers["x-request-id"].flatMap { RequestID(header: $0) } ?? RequestID(random: .random(in: .min ... .max))
+      request.headers["x-request-id"].flatMap { RequestID(header: $0) }
+      ?? RequestID(random: .random(in: .min ... .max))
+    let start = LoopInstant.current()
+    let answer: HTTPAnswer
     if let preflight = parts.cors.preflight(for: request.head) {
-      return finish(.response(preflight), request, id)
+      answer = .response(preflight)
+    } else {
+      answer = await self.answer(request, id)
     }
-    return finish(await answer(request, id), request, id)
+    logAccess(request, answer, id, since: start)
+    return finish(answer, request, id)
+  }
+
+  /// One line for a request: the route and not the path, which holds ids and account keys. What comes
+  /// in great numbers and went well is for debugging only.
+  private func logAccess(
+    _ request: HTTPRequest, _ answer: HTTPAnswer, _ id: RequestID, since start: LoopInstant
+  ) {
+    guard case .response(let response) = answer else { return }
+    let isQuiet = response.status.code < 400 && !request.path.hasPrefix("/api")
+    parts.log.log(
+      isQuiet ? .debug : .info, "request", event: "http.request",
+      [
+        "request_id": .string(id.description), "method": .string(request.method.name),
+        "route": .string(router.label(request.head) ?? "none"),
+        "status": .integer(Int64(response.status.code)),
+        "seconds": .number((LoopInstant.current() - start).inSeconds),
+      ])
   }
 
   private func answer(_ request: HTTPRequest, _ id: RequestID) async -> HTTPAnswer {

@@ -13,7 +13,9 @@ extension RouteTable {
   mutating func addOperations(_ probe: DatabaseProbe) {
     let parts = parts
     sampleBeforeScrape()
-    open(.get, "/") { _, _, _ in .text(.ok, "messaging-hub\n\nREST: /api  Socket.IO: /socket.io/  WebSocket: /ws\n") }
+    open(.get, "/") { _, _, _ in
+      .text(.ok, "messaging-hub\n\nREST: /api  Socket.IO: /socket.io/  WebSocket: /ws\n")
+    }
     open(.get, "/livez") { _, _, _ in .text(.ok, "ok\n") }
     open(.get, "/health") { _, _, _ in
       let isConnected = await probe.isConnected()

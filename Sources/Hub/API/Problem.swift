@@ -26,7 +26,8 @@ package struct Problem: Error, Sendable, Equatable {
   }
 
   package static let unauthorized = Problem(401, "unauthorized", "A valid bearer token is needed")
-  package static let badSignature = Problem(401, "bad_signature", "The signature of this webhook is not valid")
+  package static let badSignature = Problem(
+    401, "bad_signature", "The signature of this webhook is not valid")
   package static let forbidden = Problem(403, "forbidden", "This is not allowed for your role")
   package static let overloaded = Problem(
     503, "overloaded", "The hub has more work than it can queue", retryAfterSeconds: 2)

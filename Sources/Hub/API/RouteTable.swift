@@ -64,7 +64,9 @@ struct RouteTable {
   private static func principal(
     _ request: HTTPRequest, _ parts: HubAPI.Parts, _ users: KnownUsers
   ) async throws -> Principal {
-    guard let token = HandshakeToken.bearer(request.headers["authorization"]) else { throw Problem.unauthorized }
+    guard let token = HandshakeToken.bearer(request.headers["authorization"]) else {
+      throw Problem.unauthorized
+    }
     let principal: Principal
     do {
       principal = try parts.tokens.verify(token, now: parts.clock.now())

@@ -31,7 +31,7 @@ extension RouteTable {
     for (index, event) in events.enumerated() {
       if index > 0 { bytes.append(UInt8(ascii: ",")) }
       bytes.append(contentsOf: "{\"seq\":\(event.seq),\"type\":\"\(event.type)\",\"data\":".utf8)
-      bytes.append(contentsOf: event.payload)
+      bytes.append(contentsOf: event.data)
       bytes.append(contentsOf: ",\"timestamp\":\"\(event.at.rfc3339)\"}".utf8)
     }
     // Events may have come between the two readings.

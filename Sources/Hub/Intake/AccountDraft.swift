@@ -51,7 +51,8 @@ package struct AccountDraft: Sendable {
     let known = platform.credentials.map(\.name)
     guard let other = secrets.names.first(where: { !known.contains($0) }) else { return secrets }
     throw Fault(
-      description: "\(platform.displayName) has no credential '\(other)'; it has \(known.joined(separator: ", "))",
+      description:
+        "\(platform.displayName) has no credential '\(other)'; it has \(known.joined(separator: ", "))",
       field: "credentials.\(other)")
   }
 

@@ -58,7 +58,9 @@ package struct WebhookReceiver: Sendable {
       metrics.ingested(name, .handshake)
       return HTTPResponse(answer)
     case .refused(let reason):
-      log.info("webhook refused", ["platform": .string(name), "account": .string("\(account.id)"), "reason": .string(reason)])
+      log.info(
+        "webhook refused",
+        ["platform": .string(name), "account": .string("\(account.id)"), "reason": .string(reason)])
       return refuse(name, .badSignature)
     case .accepted(_, let answer):
       return await store(webhook, account, platform, received: received, answer: answer)

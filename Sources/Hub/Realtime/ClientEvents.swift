@@ -23,6 +23,7 @@ enum ClientReply: Sendable {
 /// The events that clients send, over Socket.IO and over the plain endpoint alike.
 extension RealtimeGateway: SocketIOApplication {
   package func connect(_ socket: SocketIOSocket, auth: [UInt8]) async -> SocketIOAdmission {
+    guard socket.namespace == "/" else { return .refuse(message: "Invalid namespace") }
     _ = opened(socket.id, .socketIO(socket))
     let id = socket.id
     let fields = auth.isEmpty ? nil : try? JSONValue(parsing: auth)

@@ -81,7 +81,8 @@ package final class EventRelay: Sendable {
     let here = presence.withLock { presence in users.filter { presence.clients[$0] != nil } }
     guard !here.isEmpty else { return }
     for gateway in gateways {
-      gateway.submit(ephemeral: Ephemeral(type: type, payload: payload, frame: frame, users: here, except: session))
+      gateway.submit(
+        ephemeral: Ephemeral(type: type, payload: payload, frame: frame, users: here, except: session))
     }
   }
 }

@@ -10,6 +10,8 @@ import JSON
 extension RealtimeGateway {
   /// Serves one connection until it ends. Runs inside the connection's task on the gateway's loop.
   package func serve(_ connection: WebSocketConnection, _ request: HTTPRequest) async {
+    dependencies.metrics.plainOpened()
+    defer { dependencies.metrics.plainClosed(isSlow: connection.end == .slow) }
     let id = nextPlainID()
     let session = opened(id, .plain(connection))
     let query = try? request.head.query()

@@ -196,7 +196,8 @@ package actor RealtimeGateway {
     _ session: RealtimeSession, _ principal: Principal, _ bounds: EventBounds, lastSeq: Int64?
   ) {
     let limit = Int64(dependencies.configuration.limits.resumeEventsMax)
-    let canResume = lastSeq.map { $0 >= bounds.floor && $0 <= bounds.seq && bounds.seq - $0 <= limit } ?? false
+    let canResume =
+      lastSeq.map { $0 >= bounds.floor && $0 <= bounds.seq && bounds.seq - $0 <= limit } ?? false
     let action = session.cursor.opened(at: bounds.seq, lastSeq: canResume ? lastSeq : nil)
     sendAuthenticated(session, principal, seq: bounds.seq, resumed: canResume)
     if lastSeq != nil && !canResume { sendResync(session, seq: bounds.seq) }

@@ -2,10 +2,10 @@ package import Bytes
 import JSON
 package import SocketIOServer
 
-/// One row of a user's event log, ready to be sent: the object carries `seq` and `timestamp`.
+/// One row of a user's event log, ready to be sent: what is pushed carries `seq` and `timestamp`.
 ///
-/// The row's `data` is a JSON object without them; they are put in front here, in one place, so that
-/// the live push, the resume and the REST listing show the same bytes.
+/// The row's `data` is a JSON object without them, as the REST listing shows it; for a push they are
+/// put in front here, in one place, so that the live push and the resume send the same bytes.
 package struct UserEvent: Sendable {
   package let user: UserKey
   package let seq: Int64
@@ -13,8 +13,8 @@ package struct UserEvent: Sendable {
   package let at: Timestamp
   package let conversationID: UUIDv7?
   package let messageID: UUIDv7?
-  /// The JSON object that clients get.
-  package let payload: [UInt8]
+  /// The JSON object of the log, without `seq` and `timestamp`.
+  package let data: [UInt8]
 
   package init(
     user: UserKey, seq: Int64, type: String, at: Timestamp, conversationID: UUIDv7? = nil,
@@ -26,8 +26,11 @@ package struct UserEvent: Sendable {
     self.at = at
     self.conversationID = conversationID
     self.messageID = messageID
-    payload = Self.payload(seq: seq, at: at, data: data)
+    self.data = data
   }
+
+  /// The JSON object that clients get: the log's with `seq` and `timestamp` in front.
+  package var payload: [UInt8] { Self.payload(seq: seq, at: at, data: data) }
 
   /// The Socket.IO packet of this event; made once for all of a user's devices.
   package func socketIOFrame() -> SocketIOFrame {

@@ -111,7 +111,8 @@ extension HubStore {
       ])
     guard let row = rows.first else { throw HubStoreError.notFound }
     return StoredDelivery(
-      record: try Self.delivery(row), headers: try row.string(11), body: try row.bytes(12), hash: try row.bytes(13))
+      record: try Self.delivery(row), headers: try row.string(11), body: try row.bytes(12),
+      hash: try row.bytes(13))
   }
 
   private static func delivery(_ row: PostgresRow) throws -> DeliveryRecord {

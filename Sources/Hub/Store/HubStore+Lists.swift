@@ -117,10 +117,12 @@ extension HubStore {
       return MessagePage(items: items, next: hasMore ? .message(.before, id: lastID) : nil, previous: nil)
     case .before:
       return MessagePage(
-        items: items, next: hasMore ? .message(.before, id: lastID) : nil, previous: .message(.after, id: firstID))
+        items: items, next: hasMore ? .message(.before, id: lastID) : nil,
+        previous: .message(.after, id: firstID))
     case .after:
       return MessagePage(
-        items: items, next: hasMore ? .message(.after, id: lastID) : nil, previous: .message(.before, id: firstID))
+        items: items, next: hasMore ? .message(.after, id: lastID) : nil,
+        previous: .message(.before, id: firstID))
     case .around:
       return MessagePage(
         items: items, next: .message(.before, id: lastID), previous: .message(.after, id: firstID))

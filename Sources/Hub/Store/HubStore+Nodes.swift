@@ -17,7 +17,8 @@ extension HubStore {
   }
 
   func removeNode(_ node: UUIDv7) async throws {
-    _ = try await writer.query("DELETE FROM nodes WHERE id = $1 OR seen_at < now() - interval '1 day'", [.text("\(node)")])
+    _ = try await writer.query(
+      "DELETE FROM nodes WHERE id = $1 OR seen_at < now() - interval '1 day'", [.text("\(node)")])
   }
 
   /// Makes partitions ahead of time and drops those that retention has passed.

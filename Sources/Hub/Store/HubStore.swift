@@ -65,7 +65,8 @@ package struct HubStore: Sendable {
       [.text(principal.tenant), .text(principal.user), .int8(seq), .int4(Int32(clamping: limit))])
     return try rows.map { row in
       UserEvent(
-        user: principal.key, seq: try row.int64(0), type: try row.string(1), at: Timestamp(try row.timestamp(2)),
+        user: principal.key, seq: try row.int64(0), type: try row.string(1),
+        at: Timestamp(try row.timestamp(2)),
         data: try row.bytes(3))
     }
   }
@@ -161,7 +162,8 @@ enum EventRows {
       events.append(
         UserEvent(
           user: UserKey(tenant: try row.string(0), user: try row.string(1)), seq: try row.int64(2),
-          type: try row.string(3), at: Timestamp(try row.timestamp(4)), conversationID: try row.optionalUUID(5),
+          type: try row.string(3), at: Timestamp(try row.timestamp(4)),
+          conversationID: try row.optionalUUID(5),
           messageID: try row.optionalUUID(6), data: try row.bytes(7)))
     }
     return events

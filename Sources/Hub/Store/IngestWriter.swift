@@ -67,6 +67,10 @@ package actor IngestWriter {
   /// Deliveries that wait for a group.
   package var depth: Int { queue.count }
 
+  func waitUntilAvailable(_ limit: Duration) async throws {
+    try await pool.waitUntilAvailable(limit)
+  }
+
   /// Stores one delivery with all that was read from it. Returns after the commit.
   /// - Throws: `Refusal`; the delivery is not stored and the platform has to send it again.
   package func commit(_ delivery: ParsedDelivery) async throws {
@@ -124,7 +128,9 @@ package actor IngestWriter {
   private func recover(_ group: [Waiting], from error: PostgresError) async {
     guard error.isDataFault else {
       metrics.commitFailed()
-      log.warning("a group was not committed", ["error": .string("\(error)"), "deliveries": .integer(Int64(group.count))])
+      log.warning(
+        "a group was not committed",
+        ["error": .string("\(error)"), "deliveries": .integer(Int64(group.count))])
       for waiting in group {
         waiting.continuation.resume(throwing: Refusal.unavailable("the database did not commit"))
       }
@@ -138,7 +144,9 @@ package actor IngestWriter {
     guard let waiting = group.first else { return }
     let delivery = waiting.delivery
     if delivery.outcome == .done || !delivery.items.isEmpty {
-      log.warning("a delivery could not be applied", ["delivery": .string("\(delivery.id)"), "error": .string("\(error)")])
+      log.warning(
+        "a delivery could not be applied",
+        ["delivery": .string("\(delivery.id)"), "error": .string("\(error)")])
       await commit([Waiting(delivery: delivery.dead("store: \(error)"), continuation: waiting.continuation)])
     } else {
       waiting.continuation.resume(throwing: Refusal.unavailable("the delivery cannot be stored"))

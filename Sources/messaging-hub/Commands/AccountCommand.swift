@@ -17,7 +17,8 @@ struct AccountCommand: Command {
   static let options = [
     OptionSpecification("user", "ID", "the owner; add needs it"),
     OptionSpecification("tenant", "ID", "the tenant; 'default' for add, all for list when it is not given"),
-    OptionSpecification("name", "TEXT", "how the account is called; the platform's name when it is not given"),
+    OptionSpecification(
+      "name", "TEXT", "how the account is called; the platform's name when it is not given"),
     OptionSpecification("credentials", "JSON", "an object, such as {\"webhookSecret\":\"...\"}"),
     OptionSpecification("json", nil, "prints JSON"),
   ]
@@ -92,10 +93,14 @@ struct AccountCommand: Command {
       try await store.allAccounts(tenant: tenant)
     }
     if arguments.has("json") {
-      let items = accounts.map { "{\"tenantId\":\(Self.quoted($0.tenant)),\"account\":\(String(decoding: $0.record.document, as: UTF8.self))}" }
+      let items = accounts.map {
+        "{\"tenantId\":\(Self.quoted($0.tenant)),\"account\":\(String(decoding: $0.record.document, as: UTF8.self))}"
+      }
       return Console.line("[\(items.joined(separator: ","))]")
     }
-    guard !accounts.isEmpty else { return Console.line("no account is connected; see: messaging-hub account add --help") }
+    guard !accounts.isEmpty else {
+      return Console.line("no account is connected; see: messaging-hub account add --help")
+    }
     Console.table(
       [["id", "tenant", "owner", "platform", "state", "name", "webhook URL"]]
         + accounts.map { account in

@@ -27,7 +27,8 @@ struct DeliveriesCommand: Command {
     case "list": try await list(rest, program)
     case "show": try await show(rest, program)
     case "replay": try await replay(rest, program)
-    default: throw UsageError("there is no 'deliveries \(arguments.positionals[0])'; there is: list, show, replay")
+    default:
+      throw UsageError("there is no 'deliveries \(arguments.positionals[0])'; there is: list, show, replay")
     }
   }
 
@@ -43,7 +44,9 @@ struct DeliveriesCommand: Command {
   }
 
   private static func list(_ arguments: Arguments, _ program: Program) async throws {
-    guard arguments.positionals.isEmpty else { throw UsageError("'\(arguments.positionals[0])' is one word too many") }
+    guard arguments.positionals.isEmpty else {
+      throw UsageError("'\(arguments.positionals[0])' is one word too many")
+    }
     let filter = try filter(arguments)
     let limit = try arguments.integer("limit", in: 1...10_000, default: 50)
     let items = try await CommandDatabase.withStore(try program.settings()) { store, _ in
@@ -56,7 +59,10 @@ struct DeliveriesCommand: Command {
     Console.table(
       [["id", "received", "platform", "state", "bytes", "reason"]]
         + items.map {
-          ["\($0.id)", $0.receivedAt.rfc3339, $0.platform, $0.state, "\($0.bodyBytes)", ($0.reason ?? "").oneLine]
+          [
+            "\($0.id)", $0.receivedAt.rfc3339, $0.platform, $0.state, "\($0.bodyBytes)",
+            ($0.reason ?? "").oneLine,
+          ]
         })
   }
 

@@ -1,6 +1,8 @@
+import Bytes
 import EventLoop
 import Glibc
 import HTTPServer
+import HTTPWire
 import Hub
 import JSON
 import Postgres
@@ -29,7 +31,8 @@ struct DoctorCommand: Command {
 
     var json: JSONValue {
       [
-        "subject": .string(subject), "ok": .bool(isRight), "detail": .string(detail), "remedy": .string(remedy),
+        "subject": .string(subject), "ok": .bool(isRight), "detail": .string(detail),
+        "remedy": .string(remedy),
       ]
     }
   }
@@ -87,7 +90,8 @@ struct DoctorCommand: Command {
       return .wrong("data folder", error.description, "set HUB_DATA to a folder that can be made")
     }
     guard access(settings.dataFolder, W_OK | X_OK) == 0 else {
-      return .wrong("data folder", "\(settings.dataFolder) cannot be written", "set HUB_DATA or change its owner")
+      return .wrong(
+        "data folder", "\(settings.dataFolder) cannot be written", "set HUB_DATA or change its owner")
     }
     return .right("data folder", settings.dataFolder)
   }
@@ -99,7 +103,8 @@ struct DoctorCommand: Command {
     guard let address = SocketAddress(host: listen.host, port: listen.port) else {
       return .wrong(subject, "'\(listen.host)' is no address", "set HOST to an address such as 127.0.0.1")
     }
-    let local = SocketAddress(host: ["0.0.0.0"].contains(listen.host) ? "127.0.0.1" : listen.host, port: listen.port)
+    let local = SocketAddress(
+      host: ["0.0.0.0"].contains(listen.host) ? "127.0.0.1" : listen.host, port: listen.port)
     do {
       return try await Program.onLoop("doctor") { loop in
         if let local, let answer = await isHub(local, loop) {
@@ -122,11 +127,14 @@ struct DoctorCommand: Command {
   /// nil: nobody listens. With TLS a hub is not told from another program; it gets the benefit.
   private static func isHub(_ address: SocketAddress, _ loop: EventLoop) async -> Bool? {
     let deadline = LoopInstant.current() + .seconds(2)
-    guard let connection = try? await HTTPClientConnection.connect(to: address, on: loop, deadline: deadline) else {
+    guard let connection = try? await HTTPClientConnection.connect(to: address, on: loop, deadline: deadline)
+    else {
       return nil
     }
     defer { connection.close() }
-    guard let response = try? await connection.request(.get, "/livez", deadline: deadline) else { return false }
+    guard let response = try? await connection.request(.get, "/livez", deadline: deadline) else {
+      return false
+    }
     return response.status == .ok
   }
 
@@ -138,7 +146,8 @@ struct DoctorCommand: Command {
       ? "see the log in \(settings.dataFolder)/postgres" : "check DATABASE_URL and that PostgreSQL runs there"
     if settings.databaseURL == nil && access("\(settings.dataFolder)/postgres", F_OK) != 0 {
       return [
-        .right("database", "the hub makes its own at the first start"), .right("migrations", "applied at the first start"),
+        .right("database", "the hub makes its own at the first start"),
+        .right("migrations", "applied at the first start"),
         .right("clock", "the database runs on this machine"),
       ]
     }
@@ -147,12 +156,15 @@ struct DoctorCommand: Command {
         try await Program.onLoop("doctor") { loop in
           let connection = try await CommandDatabase.session(url, loop, BlockingPool())
           defer { connection.close() }
-          return [try await version(connection), try await migrations(connection), try await clock(connection)]
+          return [
+            try await version(connection), try await migrations(connection), try await clock(connection),
+          ]
         }
       }
     } catch {
       return [
-        .wrong("database", "\(error)", remedy), .wrong("migrations", "not known without the database", remedy),
+        .wrong("database", "\(error)", remedy),
+        .wrong("migrations", "not known without the database", remedy),
         .wrong("clock", "not known without the database", remedy),
       ]
     }
@@ -174,11 +186,14 @@ struct DoctorCommand: Command {
     let known = HubMigrations.all.map(\.version)
     let missing = Set(known).subtracting(applied).sorted()
     if let newer = applied.max(), newer > known.max() ?? 0 {
-      return .wrong("migrations", "the database has version \(newer), this program knows \(known.max() ?? 0)", "use the newer program")
+      return .wrong(
+        "migrations", "the database has version \(newer), this program knows \(known.max() ?? 0)",
+        "use the newer program")
     }
     guard missing.isEmpty else {
       return .wrong(
-        "migrations", "missing: \(missing.map(String.init).joined(separator: ", "))", "run: messaging-hub migrate")
+        "migrations", "missing: \(missing.map(String.init).joined(separator: ", "))",
+        "run: messaging-hub migrate")
     }
     return .right("migrations", "version \(known.max() ?? 0)")
   }

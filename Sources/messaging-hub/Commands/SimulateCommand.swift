@@ -16,7 +16,8 @@ struct SimulateCommand: Command {
   static let options = [
     OptionSpecification("url", "URL", "the hub; the one on this machine when it is not given"),
     OptionSpecification("account", "KEY", "the account's key, the last part of its webhook URL"),
-    OptionSpecification("secret", "SECRET", "the account's webhook secret; with --account no database is needed"),
+    OptionSpecification(
+      "secret", "SECRET", "the account's webhook secret; with --account no database is needed"),
     OptionSpecification("count", "N", "sends it N times with ids of their own"),
     OptionSpecification("duplicate", "N", "sends each one N times"),
     OptionSpecification("reorder", nil, "sends in random order"),
@@ -48,7 +49,9 @@ struct SimulateCommand: Command {
     let expected: ClosedRange<Int> = spoil ? 401...401 : 200...299
     let others = statuses.filter { !expected.contains($0.key) }
     guard others.isEmpty else {
-      throw Failure("\(others.values.reduce(0, +)) of \(requests.count) were answered otherwise than with \(spoil ? "401" : "2xx")")
+      throw Failure(
+        "\(others.values.reduce(0, +)) of \(requests.count) were answered otherwise than with \(spoil ? "401" : "2xx")"
+      )
     }
   }
 
@@ -82,17 +85,24 @@ struct SimulateCommand: Command {
     let key = arguments["account"]
     if let secret = arguments["secret"] {
       guard let key else { throw UsageError("--secret goes with --account") }
-      guard let field = platform.credentials.first(where: { $0.isSecret }) else { return Target(key: key, secrets: .init()) }
+      guard let field = platform.credentials.first(where: { $0.isSecret }) else {
+        return Target(key: key, secrets: .init())
+      }
       return Target(key: key, secrets: AccountSecrets([field.name: [secret]]))
     }
     let keys = try SecretStore(settings).secrets(settings).keys
     let name = platform.name.rawValue
     return try await CommandDatabase.withStore(settings) { store, _ in
-      guard let chosen = try await key ?? store.allAccounts(tenant: nil).first(where: { $0.record.platform == name })?.record.key
-      else {
-        throw Failure("no account of \(name) is connected; connect one with: messaging-hub account add \(name) --user ID")
+      var chosen = key
+      if chosen == nil {
+        chosen = try await store.allAccounts(tenant: nil).first { $0.record.platform == name }?.record.key
       }
-      guard let account = try await store.account(key: chosen, keys: keys), account.platform == platform.name else {
+      guard let chosen else {
+        throw Failure(
+          "no account of \(name) is connected; connect one with: messaging-hub account add \(name) --user ID")
+      }
+      guard let account = try await store.account(key: chosen, keys: keys), account.platform == platform.name
+      else {
         throw Failure("no account of \(name) has the key '\(chosen)'; see: messaging-hub account list")
       }
       return Target(key: chosen, secrets: account.secrets)

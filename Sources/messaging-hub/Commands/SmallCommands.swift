@@ -6,7 +6,8 @@ import Postgres
 struct MigrateCommand: Command {
   static let name = "migrate"
   static let summary = "Brings the database to the schema of this program."
-  static let notes = "serve does it by itself; this is for doing it beforehand. Doing it again changes nothing."
+  static let notes =
+    "serve does it by itself; this is for doing it beforehand. Doing it again changes nothing."
 
   static func run(_ arguments: Arguments, _ program: Program) async throws {
     let settings = try program.settings()
@@ -22,7 +23,8 @@ struct MigrateCommand: Command {
     if applied.isEmpty {
       Console.line("the database has version \(last) already")
     } else {
-      Console.line("applied \(applied.map(String.init).joined(separator: ", ")); the database has version \(last)")
+      Console.line(
+        "applied \(applied.map(String.init).joined(separator: ", ")); the database has version \(last)")
     }
   }
 }
@@ -115,7 +117,9 @@ struct DatabaseURLCommand: Command {
     let settings = try program.settings()
     if let url = settings.databaseURL { return Console.line(url) }
     guard let url = EmbeddedPostgres.connectionIfRunning(dataFolder: settings.dataFolder) else {
-      throw Failure("no hub runs on \(settings.dataFolder); start one with: messaging-hub serve (HUB_DATA names the folder)")
+      throw Failure(
+        "no hub runs on \(settings.dataFolder); start one with: messaging-hub serve (HUB_DATA names the folder)"
+      )
     }
     Console.line(url)
   }

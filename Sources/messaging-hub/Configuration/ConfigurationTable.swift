@@ -21,7 +21,7 @@ enum ConfigurationTable {
       value, settings throws(ConfigurationVariable.Unusable) in
       settings.hub.listen.port = UInt16(try ConfigurationVariable.read(value, 0...65_535))
     },
-    .text("HOST", "address", standard: HubConfiguration.Listen().host, "The address to listen on") {
+    .text("HOST", "address", standard: HubConfiguration.Listen().host, "The address to listen on; 0.0.0.0 for all") {
       value, settings throws(ConfigurationVariable.Unusable) in
       settings.hub.listen.host = value
     },
@@ -75,9 +75,15 @@ enum ConfigurationTable {
   ]
 
   private static let database: [ConfigurationVariable] = [
-    .optional(
-      "DATABASE_URL", "libpq URL", \.databaseURL, secret: true,
-      "PostgreSQL 15 or later; unset: the hub runs its own PostgreSQL in HUB_DATA"),
+    .text(
+      "DATABASE_URL", "libpq URL", secret: true,
+      "PostgreSQL 15 or later, postgresql://user@host/name; unset: the hub runs its own in HUB_DATA"
+    ) { value, settings throws(ConfigurationVariable.Unusable) in
+      let isURL = ["postgresql://", "postgres://"].contains { value.hasPrefix($0) }
+      // The keyword form of libpq: host=... dbname=...
+      guard isURL || (value.contains("=") && !value.contains("://")) else { throw .init("not of PostgreSQL") }
+      settings.databaseURL = value
+    },
     .text("HUB_DATA", "folder", standard: Settings().dataFolder, "Where the hub keeps its own things") {
       value, settings throws(ConfigurationVariable.Unusable) in
       settings.dataFolder = value

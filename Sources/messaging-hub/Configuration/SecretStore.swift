@@ -7,7 +7,7 @@ import Security
 struct HubSecrets: Sendable {
   let tokens: TokenAuthority
   let keys: KeyRing
-  /// What was made now, with the files it is kept in.
+  /// The files of the data folder that were made now.
   let made: [String]
 }
 
@@ -106,7 +106,7 @@ struct SecretStore: Sendable {
     defer { unlink(temporary) }
     // A link is made whole or not at all, and never over a file that is there.
     if link(temporary, path) == 0 {
-      made.append(path)
+      made.append(name)
       return text
     }
     guard errno == EEXIST, let text = try read(path) else { throw Self.failure("make", path) }

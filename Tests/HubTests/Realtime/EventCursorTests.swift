@@ -21,11 +21,11 @@ struct EventCursorTests {
     _ = cursor.opened(at: 3, lastSeq: nil)
     #expect(cursor.published(5) == .catchUp)
     #expect(cursor.published(6) == .ignore)
-    #expect(cursor.read(4))
-    #expect(cursor.read(5))
-    #expect(!cursor.reachedEnd())
-    #expect(cursor.read(6))
-    #expect(cursor.reachedEnd())
+    #expect(cursor.read(4) == true)
+    #expect(cursor.read(5) == true)
+    #expect(cursor.reachedEnd() == false)
+    #expect(cursor.read(6) == true)
+    #expect(cursor.reachedEnd() == true)
     #expect(cursor.published(7) == .send)
   }
 
@@ -34,8 +34,8 @@ struct EventCursorTests {
     var cursor = EventCursor()
     #expect(cursor.published(11) == .ignore)
     #expect(cursor.opened(at: 10, lastSeq: nil) == .catchUp)
-    #expect(cursor.read(11))
-    #expect(cursor.reachedEnd())
+    #expect(cursor.read(11) == true)
+    #expect(cursor.reachedEnd() == true)
   }
 
   @Test("what the look-up has seen already is not read again")
@@ -50,10 +50,10 @@ struct EventCursorTests {
   func resume() {
     var cursor = EventCursor()
     #expect(cursor.opened(at: 10, lastSeq: 8) == .catchUp)
-    #expect(cursor.read(9))
-    #expect(!cursor.read(9))
-    #expect(cursor.read(10))
-    #expect(cursor.reachedEnd())
+    #expect(cursor.read(9) == true)
+    #expect(cursor.read(9) == false)
+    #expect(cursor.read(10) == true)
+    #expect(cursor.reachedEnd() == true)
   }
 
   @Test("any schedule of commits, publications and reads gives every event once and in order")

@@ -19,14 +19,12 @@ BEGIN
   FOR v_table IN
     SELECT c.relname FROM pg_class c
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
-      AND NOT c.relispartition AND c.relname NOT IN ('nodes', 'schema_migrations')
+      AND NOT c.relispartition AND (c.relname = 'tenants' OR EXISTS (
+        SELECT 1 FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped))
   LOOP
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', v_table);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO hub_writer', v_table);
-    CONTINUE WHEN NOT EXISTS (
-      SELECT 1 FROM information_schema.columns i
-      WHERE i.table_schema = current_schema() AND i.table_name = v_table
-        AND i.column_name IN ('tenant_id', 'id'));
     EXECUTE format('CREATE POLICY writer ON %I TO hub_writer USING (true) WITH CHECK (true)', v_table);
     v_rule := CASE v_table
       WHEN 'tenants' THEN 'id = (SELECT current_setting(''hub.tenant'', true))'

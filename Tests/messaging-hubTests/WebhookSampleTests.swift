@@ -1,0 +1,33 @@
+import JSON
+import Testing
+
+@testable import messaging_hub
+
+@Suite("Samples sent many times")
+struct WebhookSampleTests {
+  private func sample(_ body: String) throws -> WebhookSample {
+    try #require(WebhookSample(parsing: #"{"request":{"headers":{"A":"b"},"body":\#(body)}}"#))
+  }
+
+  @Test("numbers of updates and messages rise")
+  func numbers() throws {
+    let sample = try sample(#"{"update_id":5,"message":{"message_id":7,"chat":{"id":1},"text":"x"}}"#)
+    let expected: JSONValue = [
+      "update_id": 8, "message": ["message_id": 10, "chat": ["id": 1], "text": "x"],
+    ]
+    #expect(sample.varied(3).body == expected)
+    #expect(sample.varied(0) == sample)
+  }
+
+  @Test("ids that are texts get another end")
+  func texts() throws {
+    let sample = try sample(#"{"type":"message","conversation":{"id":"c"},"message":{"id":"m"}}"#)
+    #expect(sample.varied(2).body["message"]?["id"] == "m-2")
+    #expect(sample.varied(2).body["conversation"]?["id"] == "c")
+  }
+
+  @Test("a text without a request is no sample", arguments: ["", "{}", "[]", #"{"request":{}}"#])
+  func none(text: String) {
+    #expect(WebhookSample(parsing: text) == nil)
+  }
+}
