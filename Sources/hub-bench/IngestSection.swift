@@ -106,7 +106,7 @@ private actor IngestLoad {
       let finished = Countdown(senders.count) { continuation.resume() }
       for sender in senders {
         Task {
-          await drive(sender, start, end)
+          await withTaskExecutorPreference(loop) { await drive(sender, start, end) }
           finished.arrive()
         }
       }
