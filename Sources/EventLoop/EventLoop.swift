@@ -9,9 +9,13 @@ import Synchronization
 /// most `jobsPerTurnMax` jobs, then what the sockets have to write, then one poll. What remains waits
 /// for the next turn, so no connection can starve the others.
 ///
+/// It is a task executor too, and tasks on it are started with it as their preference (`spawn` does): a
+/// continuation resumes a task on its task executor, which without a preference is the global pool, and
+/// each suspension would cost two thread hops.
+///
 /// The loop knows its own thread by a C thread-local: a `pthread_self()` compared after an `await` is
 /// wrong in optimised builds, because the optimiser reuses the value from before.
-package final class EventLoop: SerialExecutor, @unchecked Sendable {
+package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
   // Safe because: `inbox` is the only state that other threads touch, under its lock; all else is
   // used on the loop's own thread, which `assertInLoop` checks.
 
@@ -93,6 +97,10 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
   package func asUnownedSerialExecutor() -> UnownedSerialExecutor {
     UnownedSerialExecutor(ordinary: self)
+  }
+
+  package func asUnownedTaskExecutor() -> UnownedTaskExecutor {
+    UnownedTaskExecutor(ordinary: self)
   }
 
   package func checkIsolated() {
@@ -276,9 +284,10 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   private func runJobs() {
     var done = 0
     let executor = asUnownedSerialExecutor()
+    let taskExecutor = asUnownedTaskExecutor()
     while done < queue.count && done < Self.jobsPerTurnMax {
       switch queue[done] {
-      case .job(let job): job.runSynchronously(on: executor)
+      case .job(let job): job.runSynchronously(isolatedTo: executor, taskExecutor: taskExecutor)
       case .call(let call): call()
       }
       done += 1
@@ -371,11 +380,11 @@ package actor Shard {
   package func run<T: Sendable>(
     _ body: @Sendable (isolated Shard) async throws -> T
   ) async rethrows -> T {
-    try await body(self)
+    try await withTaskExecutorPreference(loop) { try await body(self) }
   }
 
   func start(_ body: @escaping @Sendable (isolated Shard) async -> Void) {
-    Task { await body(self) }
+    Task { await withTaskExecutorPreference(loop) { await body(self) } }
   }
 }
 

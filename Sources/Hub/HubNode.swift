@@ -218,7 +218,7 @@ package final class HubNode: Sendable {
       loop: loop, store: store, relay: relay, peers: peers, node: ids.next(),
       retention: parts.configuration.retention, log: parts.log)
     running.withLock { $0.housekeeping = housekeeping }
-    Task { await housekeeping.run() }
+    Task(executorPreference: housekeeping.loop) { await housekeeping.run() }
   }
 
   // MARK: Stop

@@ -40,8 +40,8 @@ struct HubBench {
     defer { folder.remove() }
     HubProcess.setEnvironment(data: folder.path + "/data")
     let loop = try EventLoop(name: "bench")
-    return try await loop.shard.run { _ in
-      let hub = try await HubProcess.start(options, folder: folder.path, on: loop)
+    return try await loop.shard.run { shard in
+      let hub = try await HubProcess.start(options, folder: folder.path, on: shard.loop)
       do {
         let report = try await run(options, hub)
         await hub.stop()

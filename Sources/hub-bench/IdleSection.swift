@@ -71,7 +71,7 @@ private actor Crowd {
       let end = Countdown(workers) { continuation.resume() }
       for _ in 0..<workers {
         Task {
-          await openSome()
+          await withTaskExecutorPreference(loop) { await openSome() }
           end.arrive()
         }
       }

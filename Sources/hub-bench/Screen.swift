@@ -38,7 +38,7 @@ actor Screen {
     try await expect("40", "the CONNECT answer", deadline)
     send("42[\"authenticate\",{\"token\":\"\(token)\"}]")
     try await expect("42[\"authenticated\"", "authenticated", deadline)
-    Task { await listen() }
+    Task { await withTaskExecutorPreference(loop) { await listen() } }
   }
 
   func close() {

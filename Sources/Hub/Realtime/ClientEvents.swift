@@ -32,7 +32,11 @@ extension RealtimeGateway: SocketIOApplication {
     let lastSeq = fields?["lastSeq"]?.integer ?? socket.handshake.query["lastSeq"].flatMap { Int64($0) }
     let gateway = self
     // Runs after the CONNECT packet has been answered, so that no event can overtake it.
-    Task { await gateway.authenticate(id: id, token: token, lastSeq: lastSeq) }
+    Task {
+      await withTaskExecutorPreference(loop) {
+        await gateway.authenticate(id: id, token: token, lastSeq: lastSeq)
+      }
+    }
     return .accept
   }
 

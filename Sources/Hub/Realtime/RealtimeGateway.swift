@@ -227,7 +227,7 @@ package actor RealtimeGateway {
     guard !session.isReadingLog, session.isOpen else { return }
     session.isReadingLog = true
     Task {
-      await catchUp(session)
+      await withTaskExecutorPreference(loop) { await catchUp(session) }
       session.isReadingLog = false
     }
   }

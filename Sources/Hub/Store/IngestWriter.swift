@@ -84,9 +84,14 @@ package actor IngestWriter {
       metrics.ingestQueue(add: 1)
       if !isCommitting {
         isCommitting = true
-        Task { await commitGroups() }
+        startCommitting()
       }
     }
+  }
+
+  /// Outside of the continuation's closure, where a task would start on the global pool.
+  private func startCommitting() {
+    Task { await withTaskExecutorPreference(loop) { await commitGroups() } }
   }
 
   private func commitGroups() async {
