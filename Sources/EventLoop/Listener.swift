@@ -65,7 +65,7 @@ package final class Listener: Selectable, @unchecked Sendable {
   }
 
   /// Starts accepting: each connection runs `body` in a task of its own on the loop. The socket is
-  /// closed when `body` returns. From any thread.
+  /// closed when `body` returns, unless `Socket.outlivesItsTask` says otherwise. From any thread.
   package func accept(_ body: @escaping @Sendable (Socket, isolated Shard) async -> Void) {
     loop.execute {
       guard self.isOpen else { return }
@@ -120,7 +120,7 @@ package final class Listener: Selectable, @unchecked Sendable {
     }
     loop.spawn { shard in
       await body(socket, shard)
-      socket.close()
+      if !socket.outlivesItsTask { socket.close() }
     }
   }
 

@@ -24,6 +24,8 @@ package final class Socket: Selectable, @unchecked Sendable {
   package var queueBytesMax = 4 << 20
   /// Called once, on the loop, when the socket closes for whatever reason.
   package var onClose: (() -> Void)?
+  /// Another task goes on with the socket when the one that accepted it ends.
+  package var outlivesItsTask = false
 
   private let descriptor: Int32
   private var failure: SocketError?

@@ -60,7 +60,7 @@ package final class HTTPServer: @unchecked Sendable {
     }
   }
 
-  /// Serves one connection until it closes, also what it becomes after an upgrade.
+  /// Serves one connection until it closes or another protocol takes it over in a task of its own.
   package func serve(_ socket: Socket) async {
     loop.assertInLoop()
     let isFull = entries.count >= configuration.connectionsMax
@@ -71,8 +71,20 @@ package final class HTTPServer: @unchecked Sendable {
     let key = ObjectIdentifier(socket)
     if let upgrade = await serveRequests(socket, key, isRefused: isFull) {
       entries[key] = .upgraded(socket)
-      await upgrade.body(socket, upgrade.leftover)
+      // In a task of its own: a task keeps the memory of its deepest frames for life, and what comes
+      // now may wait for hours.
+      socket.outlivesItsTask = true
+      loop.spawn { shard in
+        _ = shard.loop
+        await upgrade.body(socket, upgrade.leftover)
+        self.ended(socket, key)
+      }
+      return
     }
+    ended(socket, key)
+  }
+
+  private func ended(_ socket: Socket, _ key: ObjectIdentifier) {
     socket.close()
     entries[key] = nil
     observer?.connectionClosed()

@@ -44,6 +44,20 @@ extension RealtimeGateway: SocketIOApplication {
     _ socket: SocketIOSocket, name: String, arguments: [[UInt8]],
     acknowledge: (@Sendable ([UInt8]) -> Void)?
   ) async {
+    let gateway = self
+    // In a task of its own: a task keeps the memory of its deepest frames for life, and the caller's
+    // is the connection's, which then waits for hours.
+    await Task {
+      await withTaskExecutorPreference(loop) {
+        await gateway.take(socket, name, arguments, acknowledge)
+      }
+    }.value
+  }
+
+  private func take(
+    _ socket: SocketIOSocket, _ name: String, _ arguments: [[UInt8]],
+    _ acknowledge: (@Sendable ([UInt8]) -> Void)?
+  ) async {
     guard let session = session(socket.id) else { return }
     let argument = arguments.first.flatMap { try? JSONValue(parsing: $0) }
     guard let reply = await handle(session, name, argument ?? .null) else {
