@@ -40,8 +40,8 @@ struct HubBench {
     defer { folder.remove() }
     HubProcess.setEnvironment(data: folder.path + "/data")
     let loop = try EventLoop(name: "bench")
-    return try await loop.shard.run { _ in
-      let hub = try await HubProcess.start(options, folder: folder.path, on: loop)
+    return try await loop.shard.run { shard in
+      let hub = try await HubProcess.start(options, folder: folder.path, on: shard.loop)
       do {
         let report = try await run(options, hub)
         await hub.stop()
@@ -106,7 +106,8 @@ struct BenchFolder: Sendable {
   let path: String
 
   static func make(in parent: String) throws(BenchFailure) -> BenchFolder {
-    var name = Array("\(parent)/hub-bench-XXXXXX".utf8CString)
+    // mkdtemp writes its own letters over the last six.
+    var name = Array("\(parent)/hub-bench-\(String(repeating: "X", count: 6))".utf8CString)
     guard mkdtemp(&name) != nil else { throw BenchFailure("cannot make a folder in \(parent)") }
     let path = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     // As root the cluster belongs to another account, which must get through.
