@@ -36,6 +36,7 @@ extension SocketIOApplication {
   }
 }
 
+/// The answer to a client that asks to join a namespace.
 package enum SocketIOAdmission: Sendable, Equatable {
   case accept
   /// The client gets a `connect_error` with the message; `json` is its `data`, one JSON text.

@@ -1,12 +1,5 @@
 import Bytes
 
-/// Engine.IO packets, alone and in polling payloads.
-///
-/// Protocol 4 (socket.io repository, docs/engine.io-protocol/v4-current.md): a packet is a digit and its
-/// text; binary goes as it is over a WebSocket and as `b` with base64 over polling, where packets are
-/// joined by the record separator. Protocol 3 (v3.md) differs in the joining (a length in UTF-16
-/// units before each packet), in the first byte of binary, and in who pings.
-
 /// The revision of Engine.IO that a client speaks, `EIO` in its query. 4 goes with Socket.IO
 /// protocol 5, 3 with Socket.IO protocols 3 and 4.
 package enum EngineIORevision: Int, Sendable {
@@ -14,6 +7,12 @@ package enum EngineIORevision: Int, Sendable {
   case v4 = 4
 }
 
+/// One Engine.IO packet, alone or in a polling payload.
+///
+/// Protocol 4 (socket.io repository, docs/engine.io-protocol/v4-current.md): a packet is a digit and its
+/// text; binary goes as it is over a WebSocket and as `b` with base64 over polling, where packets are
+/// joined by the record separator. Protocol 3 (v3.md) differs in the joining (a length in UTF-16
+/// units before each packet), in the first byte of binary, and in who pings.
 package enum EngineIOPacket: Sendable, Equatable {
   /// The handshake's JSON.
   case open([UInt8])

@@ -1,15 +1,3 @@
-/// One Engine.IO session from handshake to close, over polling, through the upgrade, on a WebSocket.
-///
-/// Events go in (a poll arrived, a packet came, time passed), actions come out as values; the driver
-/// owns sockets and requests and runs them. Time is milliseconds on any clock that never goes back.
-///
-/// Invariants: packets leave in the order they were sent, across the upgrade too; none is dropped
-/// while the session lives; at most one poll is held; after `.end` there is no further action.
-///
-/// Upgrade (docs/engine.io-protocol/v4-current.md): the WebSocket that probes is a candidate beside polling, which
-/// goes on working until the client's `upgrade` packet. From the probe on no poll is held, so the
-/// client's last poll comes back at once.
-
 /// The numbers of the handshake.
 package struct EngineIOConfiguration: Sendable, Equatable {
   /// Milliseconds from one heartbeat's end to the next ping.
@@ -66,6 +54,17 @@ package enum EngineIOEnd: Sendable, Equatable {
   case protocolError
 }
 
+/// One Engine.IO session from handshake to close, over polling, through the upgrade, on a WebSocket.
+///
+/// Events go in (a poll arrived, a packet came, time passed), actions come out as values; the driver
+/// owns sockets and requests and runs them. Time is milliseconds on any clock that never goes back.
+///
+/// Invariants: packets leave in the order they were sent, across the upgrade too; none is dropped
+/// while the session lives; at most one poll is held; after `.end` there is no further action.
+///
+/// Upgrade (docs/engine.io-protocol/v4-current.md): the WebSocket that probes is a candidate beside
+/// polling, which goes on working until the client's `upgrade` packet. From the probe on no poll is
+/// held, so the client's last poll comes back at once.
 package struct EngineIOSession: Sendable {
   package enum Transport: String, Sendable {
     case polling
@@ -147,8 +146,10 @@ package struct EngineIOSession: Sendable {
   ) -> EngineIOPacket {
     let upgrades = transport == .polling ? "\"websocket\"" : ""
     let json =
-      "{\"sid\":\"\(id)\",\"upgrades\":[\(upgrades)],\"pingInterval\":\(configuration.pingIntervalMilliseconds),"
-      + "\"pingTimeout\":\(configuration.pingTimeoutMilliseconds),\"maxPayload\":\(configuration.payloadBytesMax)}"
+      "{\"sid\":\"\(id)\",\"upgrades\":[\(upgrades)],"
+      + "\"pingInterval\":\(configuration.pingIntervalMilliseconds),"
+      + "\"pingTimeout\":\(configuration.pingTimeoutMilliseconds),"
+      + "\"maxPayload\":\(configuration.payloadBytesMax)}"
     return .open(Array(json.utf8))
   }
 

@@ -40,6 +40,7 @@ package struct SocketIOPacket: Sendable, Equatable {
   }
 }
 
+/// What a client's packet may be at most; beyond either it is refused with a `SocketIOParseError`.
 package struct SocketIOLimits: Sendable, Equatable {
   /// Binary attachments of one packet, a count.
   package var attachmentsMax: Int

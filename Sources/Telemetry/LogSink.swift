@@ -72,10 +72,11 @@ package final class LogSink: Sendable {
     }
     if !bytes.isEmpty { output(bytes) }
     if dropped > 0 {
+      let text = "log lines were dropped"
       let line =
         format == .json
-        ? "{\"level\":\"warning\",\"msg\":\"log lines were dropped\",\"event\":\"log.dropped\",\"lines\":\(dropped)}\n"
-        : "\(dropped) log lines were dropped\n"
+        ? #"{"level":"warning","msg":"\#(text)","event":"log.dropped","lines":\#(dropped)}"# + "\n"
+        : "\(dropped) \(text)\n"
       output(Array(line.utf8))
     }
   }

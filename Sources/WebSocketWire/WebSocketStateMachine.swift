@@ -1,14 +1,5 @@
 package import Bytes
 
-/// A WebSocket from open to closed: messages out of frames, and the closing handshake
-/// (RFC 6455 sections 5.4 to 7).
-///
-/// Bytes go in, one action at a time comes out. Two things move independently and have an enum each:
-/// the message that is being read, and how far closing has come. Invariants: a message is delivered
-/// only whole, within the limits, and text only as valid UTF-8, which is checked as it arrives; at
-/// most one close frame is ever asked for; after `answerClose`, `closeTransport` or `fail` nothing more is
-/// delivered.
-
 /// A whole message. Text is valid UTF-8.
 package enum WebSocketMessage: Sendable, Equatable {
   case text([UInt8])
@@ -21,6 +12,7 @@ package enum WebSocketMessage: Sendable, Equatable {
   }
 }
 
+/// What a peer's message may be at most; beyond either the connection fails with a close code.
 package struct WebSocketLimits: Sendable, Equatable {
   /// The longest message, in bytes, after inflating. Beyond it: 1009.
   package var messageBytesMax: Int
@@ -33,6 +25,14 @@ package struct WebSocketLimits: Sendable, Equatable {
   }
 }
 
+/// A WebSocket from open to closed: messages out of frames, and the closing handshake
+/// (RFC 6455 sections 5.4 to 7).
+///
+/// Bytes go in, one action at a time comes out. Two things move independently and have an enum each:
+/// the message that is being read, and how far closing has come. Invariants: a message is delivered
+/// only whole, within the limits, and text only as valid UTF-8, which is checked as it arrives; at
+/// most one close frame is ever asked for; after `answerClose`, `closeTransport` or `fail` nothing more is
+/// delivered.
 package struct WebSocketStateMachine {
   package enum Action: Sendable, Equatable {
     /// Read from the transport and come again.

@@ -106,7 +106,8 @@ struct BenchFolder: Sendable {
   let path: String
 
   static func make(in parent: String) throws(BenchFailure) -> BenchFolder {
-    var name = Array("\(parent)/hub-bench-XXXXXX".utf8CString)
+    // mkdtemp writes its own letters over the last six.
+    var name = Array("\(parent)/hub-bench-\(String(repeating: "X", count: 6))".utf8CString)
     guard mkdtemp(&name) != nil else { throw BenchFailure("cannot make a folder in \(parent)") }
     let path = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     // As root the cluster belongs to another account, which must get through.

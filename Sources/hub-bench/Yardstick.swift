@@ -123,8 +123,10 @@ struct Yardstick {
   private var columns: [(name: String, value: String)] {
     let body =
       "convert_to('{\"update_id\":' || i || ',\"message\":{\"message_id\":' || i || ',\"from\":{\"id\":' "
-      + "|| i % \(Self.conversations) || ',\"is_bot\": false,\"first_name\":\"Ada\",\"last_name\":\"Lovelace\","
-      + "\"language_code\":\"en\"},\"chat\":{\"id\":' || i % \(Self.conversations) || ',\"first_name\":\"Ada\","
+      + "|| i % \(Self.conversations) || ',\"is_bot\": false,"
+      + "\"first_name\":\"Ada\",\"last_name\":\"Lovelace\","
+      + "\"language_code\":\"en\"},"
+      + "\"chat\":{\"id\":' || i % \(Self.conversations) || ',\"first_name\":\"Ada\","
       + "\"last_name\":\"Lovelace\",\"type\":\"private\"},\"date\": 1800000000,\"text\":\"sent at "
       + "01234567890123456789 number 0123456789\"}}', 'UTF8')"
     return [

@@ -92,7 +92,8 @@ struct Main {
         + "\n"
     }
     text +=
-      "\nmessaging-hub <command> --help says more. Configuration comes from the environment: messaging-hub config\n"
+      "\nmessaging-hub <command> --help says more."
+      + " Configuration comes from the environment: messaging-hub config\n"
     return text
   }
 }

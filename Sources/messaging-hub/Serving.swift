@@ -4,7 +4,6 @@ import Foundation
 import Hub
 import Postgres
 import Security
-import Synchronization
 import Telemetry
 
 /// A hub in the foreground: its database when it runs its own, the node, and the way out.
@@ -13,6 +12,8 @@ import Telemetry
 struct Serving {
   /// Everything is over by then, the database included.
   static let stopLimit: Duration = .seconds(8)
+  /// Seconds from the first signal after which the process ends as it is.
+  private static let stopLimitOfAll = 12.0
 
   let settings: Settings
   let tokens: TokenAuthority
@@ -48,9 +49,10 @@ struct Serving {
     welcome(node)
     let name = await signals.next()
     log.info("stopping", ["signal": .string(name)])
+    // The second signal, or a stop that hangs: out.
+    signals.onNext { _ in exit(1) }
     Thread.detachNewThread {
-      // The second signal, or a stop that hangs: out.
-      signals.waitForAnother(atMost: 12)
+      Thread.sleep(forTimeInterval: Self.stopLimitOfAll)
       exit(1)
     }
     await node.stop(within: Self.stopLimit)
@@ -119,68 +121,5 @@ struct Serving {
 
   private static var program: String {
     CommandLine.arguments.first ?? "messaging-hub"
-  }
-}
-
-/// SIGTERM and SIGINT as something to wait for.
-final class StopSignals: Sendable {
-  private struct State {
-    var pending: [String] = []
-    var waiter: CheckedContinuation<String, Never>?
-  }
-
-  private let state = Mutex(State())
-  // Safe because: made in the initialiser and only kept alive.
-  private nonisolated(unsafe) let sources: [any DispatchSourceSignal]
-  private let condition = NSCondition()
-
-  init() {
-    let queue = DispatchQueue(label: "signals")
-    let names: [(Int32, String)] = [(SIGTERM, "SIGTERM"), (SIGINT, "SIGINT")]
-    sources = names.map { number, _ in
-      signal(number, SIG_IGN)
-      return DispatchSource.makeSignalSource(signal: number, queue: queue)
-    }
-    for (source, name) in zip(sources, names.map(\.1)) {
-      source.setEventHandler { [weak self] in self?.received(name) }
-      source.resume()
-    }
-  }
-
-  /// The next signal's name.
-  func next() async -> String {
-    await withCheckedContinuation { continuation in
-      let name = state.withLock { state -> String? in
-        if state.pending.isEmpty {
-          state.waiter = continuation
-          return nil
-        }
-        return state.pending.removeFirst()
-      }
-      if let name { continuation.resume(returning: name) }
-    }
-  }
-
-  /// Blocks until another signal comes or the seconds are over.
-  func waitForAnother(atMost seconds: Int) {
-    let end = Date(timeIntervalSinceNow: Double(seconds))
-    condition.lock()
-    while state.withLock({ $0.pending.isEmpty }), condition.wait(until: end) {}
-    condition.unlock()
-  }
-
-  private func received(_ name: String) {
-    let waiter = state.withLock { state -> CheckedContinuation<String, Never>? in
-      if let waiter = state.waiter {
-        state.waiter = nil
-        return waiter
-      }
-      state.pending.append(name)
-      return nil
-    }
-    if let waiter { waiter.resume(returning: name) }
-    condition.lock()
-    condition.broadcast()
-    condition.unlock()
   }
 }

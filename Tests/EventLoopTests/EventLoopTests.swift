@@ -11,7 +11,7 @@ struct EventLoopTests {
     defer { loop.shutDown() }
     let seen = Mutex<[Int]>([])
     for number in 0..<2_000 { loop.execute { seen.withLock { $0.append(number) } } }
-    await loop.shard.run { _ in }
+    await loop.shard.run { shard in _ = shard }
     #expect(seen.withLock { $0 } == Array(0..<2_000))
   }
 
@@ -53,7 +53,7 @@ struct EventLoopTests {
     let task = Task {
       try await loop.shard.run { shard in try await shard.loop.sleep(for: .seconds(60)) }
     }
-    await loop.shard.run { _ in }
+    await loop.shard.run { shard in _ = shard }
     task.cancel()
     await #expect(throws: CancellationError.self) { try await task.value }
   }

@@ -23,7 +23,10 @@ struct SocketTests {
     let loop = try EventLoop(name: "echo")
     defer { loop.shutDown() }
     let listener = try Listener.bind(try #require(SocketAddress(host: "127.0.0.1", port: 0)), on: loop)
-    listener.accept { socket, _ in await Self.echo(socket) }
+    listener.accept { socket, shard in
+      await Self.echo(socket)
+      shard.loop.assertInLoop()
+    }
     return try await loop.shard.run { shard in
       let socket = try await Socket.connect(to: listener.address, on: shard.loop)
       defer { socket.close() }
@@ -87,12 +90,12 @@ struct SocketTests {
     let loop = try EventLoop(name: "overflow")
     defer { loop.shutDown() }
     let listener = try Listener.bind(try #require(SocketAddress(host: "127.0.0.1", port: 0)), on: loop)
-    listener.accept { socket, _ in
+    listener.accept { socket, shard in
       socket.queueBytesMax = 1 << 20
       let chunk = [UInt8](repeating: 7, count: 65_536)
       for _ in 0..<1_000 where !socket.isClosed {
         socket.write(chunk)
-        try? await socket.loop.sleep(for: .zero)
+        try? await shard.loop.sleep(for: .zero)
       }
     }
     let end = try await loop.shard.run { shard -> SocketError? in
@@ -126,7 +129,7 @@ struct SocketTests {
     let listener = try Listener.bind(try #require(SocketAddress(host: "127.0.0.1", port: 0)), on: loop)
     let address = listener.address
     listener.close()
-    await loop.shard.run { _ in }
+    await loop.shard.run { shard in _ = shard }
     await #expect(throws: SocketError.self) {
       _ = try await loop.shard.run { shard in
         try await Socket.connect(to: address, on: shard.loop, deadline: shard.loop.now + .seconds(5))
@@ -157,10 +160,10 @@ struct SocketTests {
     let loop = try EventLoop(name: "tls")
     defer { loop.shutDown() }
     let listener = try Listener.bind(try #require(SocketAddress(host: "127.0.0.1", port: 0)), on: loop)
-    listener.accept { socket, _ in
+    listener.accept { socket, shard in
       guard (try? await socket.startTLS(server)) != nil else { return }
       await Self.echo(socket)
-      socket.closeAfterFlush(deadline: socket.loop.now + .seconds(2))
+      socket.closeAfterFlush(deadline: shard.loop.now + .seconds(2))
       try? await socket.drain(below: 0)
     }
     let count = try await loop.shard.run { shard -> Int in

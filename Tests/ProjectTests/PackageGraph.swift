@@ -56,6 +56,8 @@ enum PackageGraph {
     "Telemetry": ["Glibc", "Dispatch"],
     // The queue that a Swift executor must be told about is Dispatch's type.
     "EventLoop": ["Dispatch"],
+    // `simulate` sends signed webhooks to a running hub, over HTTPS too: URLSession does that.
+    "messaging-hub": ["FoundationNetworking"],
   ]
 
   /// The arrows that Package.swift draws: target to the targets it names.

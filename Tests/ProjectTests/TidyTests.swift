@@ -75,6 +75,55 @@ struct TidyTests {
     }
   }
 
+  /// Measured with Swift 6.3: the caller's loop is handed on only to a closure that uses the parameter
+  /// it is handed on by. Without that use (`_`, or a name alone) the asynchronous closures that the body
+  /// calls run on the global pool, whatever the state they touch; calls of functions stay.
+  @Test("a closure that is started on a loop uses the shard it gets, or what it calls leaves the loop")
+  func shardsAreUsed() throws {
+    for file in try Self.files() where file.target != "ProjectTests" {
+      for closure in ClosureText.all(in: file.code) where closure.call.contains(Self.startOnLoop) {
+        guard let shard = closure.parameters.last else { continue }
+        let isUsed = shard != "_" && closure.body.split { !($0.isLetter || $0.isNumber) }.contains(shard[...])
+        #expect(isUsed, "\(file):\(closure.line): name the shard and use it: `{ shard in ... shard.loop`")
+      }
+    }
+  }
+
+  // No word boundary before the names: for Swift `loop.spawn` is one word.
+  private static var startOnLoop: Regex<Substring> { /(?:shard\.run|spawn|\.accept)(?:\(\))?\s*$/ }
+
+  /// Measured with Swift 6.3: an asynchronous closure with a capture list does not inherit its caller's
+  /// loop, it runs on the global pool. The same closure that captures without a list stays.
+  @Test("an asynchronous closure has no capture list, or it leaves the loop")
+  func noCaptureListsWithAwait() throws {
+    for file in try Self.files() where file.target != "ProjectTests" {
+      for closure in ClosureText.all(in: file.code) where closure.hasCaptureList {
+        #expect(
+          !closure.ownBody.contains(/\bawait\b/),
+          "\(file):\(closure.line): copy to a constant before the closure, or hold the object strongly")
+      }
+    }
+  }
+
+  @Test(
+    "the rules about closures see them in every form",
+    arguments: [
+      ("await loop.shard.run { _ in", "_", true),
+      ("loop.spawn { [weak self] shard in await self?.go() }", "shard", true),
+      ("listener.accept { socket, shard -> Int? in", "shard", true),
+      ("socket.on { @Sendable [a, b = c] (x: Int) in", "x", true),
+      ("timer { [weak self] in self?.loop.spawn { shard in await go() } }", "", false),
+    ])
+  func closureForms(head: String, last: String, isAsync: Bool) throws {
+    let code = ["  " + head, "    if a {", "      await go()", "    }", "  }", "  await other()"]
+    let closure = try #require(ClosureText.all(in: code).first)
+    #expect(closure.parameters.last ?? "" == last)
+    #expect(closure.hasCaptureList == head.contains("["))
+    #expect(closure.call.contains(Self.startOnLoop) == !(head.hasPrefix("timer") || head.hasPrefix("socket")))
+    #expect(closure.ownBody.contains("await") == isAsync)
+    #expect(!closure.body.contains("other"))
+  }
+
   @Test("no file is too long to be one subject")
   func filesAreShort() throws {
     for file in try Self.files() where file.path.hasPrefix("Sources/") {

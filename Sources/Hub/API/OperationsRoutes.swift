@@ -64,15 +64,15 @@ extension RouteTable {
     let store = parts.store
     let loop = parts.loop
     let relay = parts.relay
-    let shard = loop.name
     metrics.registry.sampledGauge(
       "hub_authenticated_users", "Users with an authenticated client on this node"
     ) { Double(relay.userCount) }
     metrics.beforeScrape {
-      await loop.shard.run { _ in
-        metrics.sample(pool: "reader", shard: shard, store.reader.statistics)
-        metrics.sample(pool: "writer", shard: shard, store.writer.statistics)
-        metrics.sample(loop: loop.statistics, shard: shard)
+      await loop.shard.run { shard in
+        let name = shard.loop.name
+        metrics.sample(pool: "reader", shard: name, store.reader.statistics)
+        metrics.sample(pool: "writer", shard: name, store.writer.statistics)
+        metrics.sample(loop: shard.loop.statistics, shard: name)
       }
     }
   }

@@ -158,7 +158,8 @@ extension HubStore {
       PostgresStatement(
         """
         UPDATE accounts SET name = coalesce($3, name), credentials = coalesce($4, credentials),
-          state = CASE WHEN $5 THEN 'disabled' WHEN NOT $5 AND state = 'disabled' THEN 'connected' ELSE state END,
+          state = CASE WHEN $5 THEN 'disabled' WHEN NOT $5 AND state = 'disabled' THEN 'connected'
+            ELSE state END,
           updated_at = now()
         WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
         """, binds + [.text(change.name), .bytes(change.credentials), .bool(change.isDisabled)]),
@@ -179,7 +180,8 @@ extension HubStore {
       [
         // A colleague may be invited before the first sign-in.
         PostgresStatement(
-          "INSERT INTO users (tenant_id, id) VALUES ($1, $2) ON CONFLICT DO NOTHING", [binds[0], .text(user)]),
+          "INSERT INTO users (tenant_id, id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+          [binds[0], .text(user)]),
         PostgresStatement("SELECT share_account($1, $2, $3)", binds + [.text(user)]),
       ]
     }

@@ -7,6 +7,7 @@ package struct EventBounds: Sendable, Equatable {
   package let seq: Int64
 }
 
+/// Why the store refuses a caller, as opposed to a database that fails: that is a `PostgresError`.
 package enum HubStoreError: Error, Equatable {
   /// There is no such row, or it is not the caller's to see.
   case notFound

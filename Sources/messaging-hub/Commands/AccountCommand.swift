@@ -94,7 +94,8 @@ struct AccountCommand: Command {
     }
     if arguments.has("json") {
       let items = accounts.map {
-        "{\"tenantId\":\(Self.quoted($0.tenant)),\"account\":\(String(decoding: $0.record.document, as: UTF8.self))}"
+        let document = String(decoding: $0.record.document, as: UTF8.self)
+        return "{\"tenantId\":\(Self.quoted($0.tenant)),\"account\":\(document)}"
       }
       return Console.line("[\(items.joined(separator: ","))]")
     }

@@ -49,9 +49,9 @@ struct SimulateCommand: Command {
     let expected: ClosedRange<Int> = spoil ? 401...401 : 200...299
     let others = statuses.filter { !expected.contains($0.key) }
     guard others.isEmpty else {
-      throw Failure(
-        "\(others.values.reduce(0, +)) of \(requests.count) were answered otherwise than with \(spoil ? "401" : "2xx")"
-      )
+      let count = others.values.reduce(0, +)
+      let wanted = spoil ? "401" : "2xx"
+      throw Failure("\(count) of \(requests.count) were answered otherwise than with \(wanted)")
     }
   }
 

@@ -118,8 +118,8 @@ struct DatabaseURLCommand: Command {
     if let url = settings.databaseURL { return Console.line(url) }
     guard let url = EmbeddedPostgres.connectionIfRunning(dataFolder: settings.dataFolder) else {
       throw Failure(
-        "no hub runs on \(settings.dataFolder); start one with: messaging-hub serve (HUB_DATA names the folder)"
-      )
+        "no hub runs on \(settings.dataFolder); start one with: messaging-hub serve"
+          + " (HUB_DATA names the folder)")
     }
     Console.line(url)
   }

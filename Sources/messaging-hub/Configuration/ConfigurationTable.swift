@@ -21,8 +21,10 @@ enum ConfigurationTable {
       value, settings throws(ConfigurationVariable.Unusable) in
       settings.hub.listen.port = UInt16(try ConfigurationVariable.read(value, 0...65_535))
     },
-    .text("HOST", "address", standard: HubConfiguration.Listen().host, "The address to listen on; 0.0.0.0 for all") {
-      value, settings throws(ConfigurationVariable.Unusable) in
+    .text(
+      "HOST", "address", standard: HubConfiguration.Listen().host,
+      "The address to listen on; 0.0.0.0 for all"
+    ) { value, settings throws(ConfigurationVariable.Unusable) in
       settings.hub.listen.host = value
     },
     .text(
@@ -70,8 +72,8 @@ enum ConfigurationTable {
     .optional("JWT_AUDIENCE", "text", \.tokenAudience, "When set, tokens must have this `aud`"),
     .optional(
       "ENCRYPTION_KEY", "32 bytes as hex or base64, several by comma", \.encryptionKeys, secret: true,
-      "Seals credentials in the database; the first seals, the others still open (rotation); made in development"
-    ),
+      "Seals credentials in the database; the first seals, the others still open (rotation);"
+        + " made in development"),
   ]
 
   private static let database: [ConfigurationVariable] = [
@@ -113,7 +115,8 @@ enum ConfigurationTable {
   private static let limits: [ConfigurationVariable] = [
     .bytes("LIMIT_WEBHOOK", 1_024...(256 << 20), \.hub.limits.webhookBytesMax, "The largest webhook body"),
     .bytes(
-      "LIMIT_REQUEST", 1_024...(64 << 20), \.hub.limits.requestBytesMax, "The largest body of an API request"),
+      "LIMIT_REQUEST", 1_024...(64 << 20), \.hub.limits.requestBytesMax,
+      "The largest body of an API request"),
     .bytes(
       "LIMIT_CLIENT_QUEUE", (16 << 10)...(256 << 20), \.hub.limits.clientQueueBytesMax,
       "Unsent bytes after which a realtime client is disconnected as slow"),
