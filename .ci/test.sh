@@ -13,7 +13,8 @@ end_to_end=.build/test-reports/end-to-end.log
 failed=0
 
 echo "== unit tests"
-swift test --skip-build 2>&1 | tee "$unit" || failed=1
+# One after the other: some watch deadlines, and the machine may have two cores only.
+swift test --skip-build --no-parallel 2>&1 | tee "$unit" || failed=1
 
 echo "== release build"
 .ci/build.sh messaging-hub
