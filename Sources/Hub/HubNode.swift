@@ -262,7 +262,8 @@ struct ShardPools: Sendable {
         loop: loop, parts: parts, blocking: blocking, group: group, role: "hub_reader", name: "reader",
         size: parts.configuration.readConnections),
       writer: Self.pool(
-        loop: loop, parts: parts, blocking: blocking, group: group, role: "hub_writer", name: "writer", size: 2))
+        loop: loop, parts: parts, blocking: blocking, group: group, role: "hub_writer", name: "writer",
+        size: 2))
   }
 
   /// A started pool. It connects by itself and again after a loss.
