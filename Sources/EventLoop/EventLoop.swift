@@ -29,6 +29,8 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     var work: [Work] = []
     var isWakePending = false
     var isStopping = false
+    /// The thread has ended: nobody can be woken any more.
+    var isClosed = false
   }
 
   package struct Statistics: Sendable {
@@ -134,15 +136,17 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
       queue.append(work)
       return
     }
-    let mustWake = inbox.withLock { inbox in
+    inbox.withLock { inbox in
       inbox.work.append(work)
-      defer { inbox.isWakePending = true }
-      return !inbox.isWakePending
+      wake(&inbox)
     }
-    if mustWake { wake() }
   }
 
-  private func wake() {
+  /// Under the lock, because a loop that ends closes the descriptor: behind that its number may be
+  /// another file's, and the eight bytes would go there.
+  private func wake(_ inbox: inout Inbox) {
+    guard !inbox.isWakePending, !inbox.isClosed else { return }
+    inbox.isWakePending = true
     var one: UInt64 = 1
     _ = write(wakeDescriptor, &one, 8)
   }
@@ -230,12 +234,10 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
   /// Ends the loop after the current turn; tasks suspended on it never resume. From any thread,
   /// at the end of a program or a test.
   package func shutDown() {
-    let mustWake = inbox.withLock { inbox in
+    inbox.withLock { inbox in
       inbox.isStopping = true
-      defer { inbox.isWakePending = true }
-      return !inbox.isWakePending
+      wake(&inbox)
     }
-    if mustWake { wake() }
   }
 
   private func startThread() throws(SocketError) {
@@ -270,7 +272,10 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
       drainInbox()
     }
     poller.destroy()
-    close(wakeDescriptor)
+    inbox.withLock { inbox in
+      inbox.isClosed = true
+      close(wakeDescriptor)
+    }
   }
 
   private func fireTimers() {
