@@ -21,8 +21,10 @@ final class DatabaseProbe: Sendable {
     self.loop = loop
   }
 
-  /// A real round trip, or one that is less than a second old. On the loop.
+  /// A real round trip, or one that is less than a second old; a lost session is known at once. On the
+  /// loop.
   func isConnected() async -> Bool {
+    guard pool.isAvailable else { return false }
     let now = LoopInstant.current()
     if let answer = answer.withLock({ $0 }), answer.expires > now { return answer.isConnected }
     let isConnected = await ask(deadline: now + Self.timeMax)
@@ -31,8 +33,6 @@ final class DatabaseProbe: Sendable {
   }
 
   private func ask(deadline: LoopInstant) async -> Bool {
-    // Without a session the pool would say the same; this saves the wait.
-    guard pool.isAvailable else { return false }
     do {
       return try await pool.query("SELECT 1", [], deadline: deadline).count == 1
     } catch {
