@@ -10,6 +10,7 @@ package actor Housekeeping {
   private static let heartbeat: Duration = .seconds(2)
   private static let positionsEvery = 5
   private static let partitionsEvery = 900
+  private static let farewellMax: Duration = .seconds(1)
 
   package nonisolated let loop: EventLoop
   private let store: HubStore
@@ -56,7 +57,7 @@ package actor Housekeeping {
 
   package func stop() async {
     isStopped = true
-    await attempt("farewell") { try await store.removeNode(node) }
+    await attempt("farewell") { try await store.removeNode(node, deadline: loop.now + Self.farewellMax) }
   }
 
   package nonisolated func checkPositionsSoon() {

@@ -230,12 +230,13 @@ package final class HubNode: Sendable {
       defer { running = Running() }
       return running
     }
-    await parts.housekeeping?.stop()
     await withTaskGroup { group in
       for shard in parts.shards {
         group.addTask { await shard.stop(within: limit) }
       }
     }
+    // After the doors: a database that hangs must not keep them open.
+    await parts.housekeeping?.stop()
     if let listener = parts.listener { listener.loop.execute { listener.close() } }
     for shard in parts.shards { shard.loop.shutDown() }
   }
@@ -262,7 +263,8 @@ struct ShardPools: Sendable {
         loop: loop, parts: parts, blocking: blocking, group: group, role: "hub_reader", name: "reader",
         size: parts.configuration.readConnections),
       writer: Self.pool(
-        loop: loop, parts: parts, blocking: blocking, group: group, role: "hub_writer", name: "writer", size: 2))
+        loop: loop, parts: parts, blocking: blocking, group: group, role: "hub_writer", name: "writer",
+        size: 2))
   }
 
   /// A started pool. It connects by itself and again after a loss.

@@ -11,8 +11,10 @@ import Telemetry
 ///
 /// SIGTERM and SIGINT end it in order within `stopLimit`; a second signal ends it at once.
 struct Serving {
-  /// Everything is over by then, the database included.
-  static let stopLimit: Duration = .seconds(8)
+  /// Requests and clients are done with by then; what is left is for the database.
+  static let stopLimit: Duration = .seconds(6)
+  /// Seconds after which the program leaves whatever still hangs: a supervisor kills after ten.
+  private static let leaveAfter = 9
 
   let settings: Settings
   let tokens: TokenAuthority
@@ -50,7 +52,7 @@ struct Serving {
     log.info("stopping", ["signal": .string(name)])
     Thread.detachNewThread {
       // The second signal, or a stop that hangs: out.
-      signals.waitForAnother(atMost: 12)
+      signals.waitForAnother(atMost: Self.leaveAfter)
       exit(1)
     }
     await node.stop(within: Self.stopLimit)
