@@ -69,7 +69,9 @@ extension RouteTable {
       "hub_authenticated_users", "Users with an authenticated client on this node"
     ) { Double(relay.userCount) }
     metrics.beforeScrape {
-      await loop.shard.run { _ in
+      // The shard is named: a closure that ignores it would leave the loop.
+      await loop.shard.run { home in
+        home.assertIsolated()
         metrics.sample(pool: "reader", shard: shard, store.reader.statistics)
         metrics.sample(pool: "writer", shard: shard, store.writer.statistics)
         metrics.sample(loop: loop.statistics, shard: shard)
