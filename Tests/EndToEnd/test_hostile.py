@@ -132,3 +132,22 @@ def test_a_suspended_tenant_loses_access(hub):
         database.execute("UPDATE tenants SET state = 'suspended' WHERE id = %s", (tenant,))
     wait_until(lambda: user.request("GET", "/api/unread").status_code != 200, 15, "the refusal", every=1)
     assert assert_problem(user.request("GET", "/api/unread"), 403)["code"] == "tenant_suspended"
+
+
+def test_a_node_that_has_just_joined_misses_nothing_for_long(own_hub):
+    """Until the first node has seen the second, it does not tell it what it commits."""
+    first = own_hub("first")
+    user = first.user()
+    account = user.custom()
+    second = own_hub("second", DATABASE_URL=first.command("database-url").stdout.strip(), JWT_SECRET=first.jwt_secret)
+
+    async def run():
+        screen = await open_screen(second, user.token)
+        for number in range(3):
+            await asyncio.to_thread(account.say, f"m{number}", f"text {number}")
+            await screen.until(lambda number=number: f"text {number}" in screen.texts(), 5)
+        numbers = [event.seq for event in screen.logged()]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        await screen.close()
+
+    asyncio.run(run())
