@@ -8,7 +8,7 @@ import time
 import pytest
 import requests
 
-from hub import assert_problem, unique, wait_until
+from hub import Background, assert_problem, unique, wait_until
 from screen import POLLING, WEBSOCKET, Screen, open_screen
 
 TRANSPORTS = pytest.mark.parametrize("transports", [WEBSOCKET, POLLING], ids=["websocket", "polling"])
@@ -151,3 +151,18 @@ def test_a_node_that_has_just_joined_misses_nothing_for_long(own_hub):
         await screen.close()
 
     asyncio.run(run())
+
+
+def test_a_huge_body_does_not_hold_up_the_loop(hub, user):
+    account = user.custom()
+    body = b'{"type":"x","a":[' + b",".join([b"0.5"] * 1_000_000) + b"]}"
+    sending = Background(lambda _: account.deliver(body, timeout=60))
+    slowest = 0
+    for _ in range(60):
+        start = time.monotonic()
+        # A new connection each, so that all loops are asked.
+        assert requests.get(f"{hub.url}/livez", timeout=30).status_code == 200
+        slowest = max(slowest, time.monotonic() - start)
+        time.sleep(0.02)
+    sending.join()
+    assert slowest < 1
