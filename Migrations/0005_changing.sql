@@ -70,7 +70,7 @@ BEGIN
     FOR v_payload IN
       SELECT '[' || string_agg(p.item, ',' ORDER BY p.ord) || ']'
       FROM (
-        SELECT i.item, i.ord, sum(octet_length(i.item) + 1) OVER (ORDER BY i.ord) / 7000 AS chunk
+        SELECT i.item, i.ord, sum(octet_length(i.item) + 1) OVER (ORDER BY i.ord) / 6000 AS chunk
         FROM (
           SELECT json_build_array(w.t, w.u, w.b + w.n)::text AS item, w.ord
           FROM unnest(w_tenant, w_user, w_base, w_count) WITH ORDINALITY AS w(t, u, b, n, ord)

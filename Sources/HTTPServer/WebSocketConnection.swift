@@ -17,7 +17,8 @@ package final class WebSocketConnection: @unchecked Sendable {
     package var pingInterval: Duration?
     /// How long the peer may take to answer a ping.
     package var pongTimeout: Duration
-    /// The most bytes that may wait to be sent; beyond it the connection is cut with `.slow`.
+    /// The most bytes that may wait to be sent; beyond it the connection is cut with `.slow`. See
+    /// `QueueBound` for a frame that is larger by itself.
     package var queueBytesMax: Int
     /// How long the peer may take to end the connection once closing began.
     package var closeTimeout: Duration
@@ -61,6 +62,8 @@ package final class WebSocketConnection: @unchecked Sendable {
   private var machine: WebSocketStateMachine
   private var inbound: ByteBuffer
   private var heartbeat = Heartbeat.listening
+  private var bound: QueueBound
+  private static let controlBytesMax = 65_536
 
   /// Set once the connection is over or about to be.
   package private(set) var end: End?
@@ -77,6 +80,7 @@ package final class WebSocketConnection: @unchecked Sendable {
     self.configuration = configuration
     self.deflate = deflate
     self.maskKeys = maskKeys
+    bound = QueueBound(bytesMax: configuration.queueBytesMax)
     inbound = leftover
     machine = WebSocketStateMachine(
       role: maskKeys == nil ? .server : .client, limits: configuration.limits,
@@ -196,11 +200,14 @@ package final class WebSocketConnection: @unchecked Sendable {
   /// Sends a frame that was written before, shared by many connections. For the server's side.
   package func send(frame: [UInt8]) {
     guard isOpen else { return }
-    guard socket.queuedBytes + frame.count <= configuration.queueBytesMax else {
+    guard bound.admits(frame.count, queued: socket.queuedBytes) else {
       end = .slow
       socket.close()
       return
     }
+    // The socket's own bound is for what is written past this one: answers to pings and closes.
+    let needed = socket.queuedBytes + frame.count + Self.controlBytesMax
+    if needed > socket.queueBytesMax { socket.queueBytesMax = needed }
     socket.write(frame)
   }
 

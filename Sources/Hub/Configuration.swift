@@ -20,6 +20,9 @@ package struct HubConfiguration: Sendable {
     package var requestBytesMax = 1 << 20
     /// Unsent bytes after which a realtime client is disconnected as slow.
     package var clientQueueBytesMax = 1 << 20
+    /// The largest message of a realtime client, in bytes. Reading JSON takes about a microsecond a byte of
+    /// its loop, before anybody knows who sent it.
+    package var clientMessageBytesMax = 65_536
     /// Connections over all shards; more are answered 503.
     package var connectionsMax = 20_000
     /// Deliveries that may wait for a writer; more are answered 503.

@@ -9,7 +9,11 @@ package import Telemetry
 package actor Housekeeping {
   private static let heartbeat: Duration = .seconds(2)
   private static let positionsEvery = 5
+  /// Turns after the start that all look at the positions: until the others have seen this node, they do
+  /// not tell it what they commit.
+  private static let newcomerTurns = 4
   private static let partitionsEvery = 900
+  private static let farewellMax: Duration = .seconds(1)
 
   package nonisolated let loop: EventLoop
   private let store: HubStore
@@ -45,7 +49,7 @@ package actor Housekeeping {
       if turn.isMultiple(of: Self.partitionsEvery) {
         await attempt("partitions") { try await store.keepPartitions(retention) }
       }
-      if isPositionCheckDue || turn.isMultiple(of: Self.positionsEvery) {
+      if isPositionCheckDue || turn < Self.newcomerTurns || turn.isMultiple(of: Self.positionsEvery) {
         isPositionCheckDue = false
         await attempt("positions") { try await checkPositions() }
       }
@@ -56,7 +60,7 @@ package actor Housekeeping {
 
   package func stop() async {
     isStopped = true
-    await attempt("farewell") { try await store.removeNode(node) }
+    await attempt("farewell") { try await store.removeNode(node, deadline: loop.now + Self.farewellMax) }
   }
 
   package nonisolated func checkPositionsSoon() {

@@ -230,12 +230,13 @@ package final class HubNode: Sendable {
       defer { running = Running() }
       return running
     }
-    await parts.housekeeping?.stop()
     await withTaskGroup { group in
       for shard in parts.shards {
         group.addTask { await shard.stop(within: limit) }
       }
     }
+    // After the doors: a database that hangs must not keep them open.
+    await parts.housekeeping?.stop()
     if let listener = parts.listener { listener.loop.execute { listener.close() } }
     for shard in parts.shards { shard.loop.shutDown() }
   }
@@ -274,6 +275,9 @@ struct ShardPools: Sendable {
     var connection = PostgresConfiguration(connectionString: parts.database)
     connection.role = role
     connection.applicationName = "messaging-hub \(name)"
+    // A platform gives a webhook a few seconds; a database that hangs is to be told from a slow one soon.
+    connection.statementTimeout = .seconds(5)
+    connection.deadlineGrace = .seconds(1)
     var configuration = PostgresPool.Configuration(connection: connection)
     configuration.size = size
     let log = parts.log

@@ -97,6 +97,7 @@ package final class HubShard: Sendable {
     socketIO.pingInterval = configuration.pingInterval
     socketIO.pingTimeout = configuration.pingTimeout
     socketIO.queueBytesMax = configuration.limits.clientQueueBytesMax
+    socketIO.payloadBytesMax = configuration.limits.clientMessageBytesMax
     socketIO.homeShard = UInt8(parts.index)
     socketIO.randomBytes = { SecureRandom.bytes($0) }
     socketIO.observer = parts.metrics
@@ -135,6 +136,7 @@ package final class HubShard: Sendable {
         let connection = WebSocketConnection(
           socket: socket, leftover: leftover,
           configuration: WebSocketConnection.Configuration(
+            limits: WebSocketLimits(messageBytesMax: limits.limits.clientMessageBytesMax),
             pingInterval: limits.pingInterval, pongTimeout: limits.pingTimeout,
             queueBytesMax: limits.limits.clientQueueBytesMax))
         await gateway.serve(connection, request)

@@ -31,6 +31,9 @@ package struct TokenAuthority: Sendable {
       guard isIdentifier(claims.subject), isIdentifier(claims.tenant) else {
         throw Refused(description: "the token names no usable user or tenant")
       }
+      guard isStorable(claims.email ?? ""), claims.roles.allSatisfy(isStorable) else {
+        throw Refused(description: "the token's e-mail or roles hold U+0000")
+      }
       return Principal(
         tenant: claims.tenant, user: claims.subject, email: claims.email, roles: claims.roles,
         expires: Timestamp(microseconds: claims.expires * 1_000_000))
@@ -51,6 +54,9 @@ package struct TokenAuthority: Sendable {
         subject: user, email: email, tenant: tenant, roles: roles, issuedAt: seconds,
         expires: seconds + lifetimeSeconds, issuer: issuer, audience: audience.map { [$0] } ?? []))
   }
+
+  /// PostgreSQL holds no U+0000.
+  private func isStorable(_ text: String) -> Bool { !text.utf8.contains(0) }
 
   /// User and tenant names become keys: 1 to 255 bytes without control characters.
   private func isIdentifier(_ text: String) -> Bool {

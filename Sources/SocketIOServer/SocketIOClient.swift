@@ -30,6 +30,7 @@ final class SocketIOClient: @unchecked Sendable {
   private var notices: [(SocketIOSocket, SocketIODisconnectReason)] = []
   /// Said to the application and the observer when the session itself knows no better.
   private var endReason: SocketIODisconnectReason?
+  private var bound: QueueBound
 
   init(
     id: String, server: SocketIOServer, transport: EngineIOSession.Transport, revision: EngineIORevision,
@@ -42,6 +43,7 @@ final class SocketIOClient: @unchecked Sendable {
       transport: transport, revision: revision, configuration: server.configuration.engine,
       nowMilliseconds: nowMilliseconds)
     assembler = SocketIOAssembler(limits: server.configuration.packetLimits)
+    bound = QueueBound(bytesMax: server.configuration.queueBytesMax)
     connectDeadline = nowMilliseconds + server.configuration.connectTimeout.milliseconds
   }
 
@@ -304,7 +306,7 @@ final class SocketIOClient: @unchecked Sendable {
 
   func send(_ frame: SocketIOFrame) {
     let bytes = frame.webSocketBytes.count
-    guard queuedBytes + bytes <= server.configuration.queueBytesMax else { return end(.slow) }
+    guard bound.admits(bytes, queued: queuedBytes) else { return end(.slow) }
     if let transport {
       transport.send(frame: frame.webSocketBytes)
     } else {

@@ -149,11 +149,11 @@ extension SocketIOServer {
     }
   }
 
-  /// Engine.IO has its own heartbeat, and the client bounds the queue over all transports.
+  /// Engine.IO has its own heartbeat, and `SocketIOClient.send` bounds the queue over all transports.
   private var webSocketConfiguration: WebSocketConnection.Configuration {
     WebSocketConnection.Configuration(
       limits: WebSocketLimits(messageBytesMax: configuration.payloadBytesMax), pingInterval: nil,
-      queueBytesMax: configuration.queueBytesMax + 65_536)
+      queueBytesMax: .max)
   }
 
   // MARK: Polling

@@ -10,10 +10,10 @@ import Telemetry
 ///
 /// SIGTERM and SIGINT end it in order within `stopLimit`; a second signal ends it at once.
 struct Serving {
-  /// Everything is over by then, the database included.
-  static let stopLimit: Duration = .seconds(8)
-  /// Seconds from the first signal after which the process ends as it is.
-  private static let stopLimitOfAll = 12.0
+  /// Requests and clients are done with by then; what is left is for the database.
+  static let stopLimit: Duration = .seconds(6)
+  /// Seconds after which the program leaves whatever still hangs: a supervisor kills after ten.
+  private static let leaveAfter = 9.0
 
   let settings: Settings
   let tokens: TokenAuthority
@@ -52,7 +52,7 @@ struct Serving {
     // The second signal, or a stop that hangs: out.
     signals.onNext { _ in exit(1) }
     Thread.detachNewThread {
-      Thread.sleep(forTimeInterval: Self.stopLimitOfAll)
+      Thread.sleep(forTimeInterval: Self.leaveAfter)
       exit(1)
     }
     await node.stop(within: Self.stopLimit)

@@ -137,21 +137,22 @@ package struct HubAPI: Sendable {
   }
 }
 
-/// Users whose rows are known to be there, so that a request does not ask again. Bounded: when it is
-/// full it begins anew.
+/// Users whose rows are known to be there and whose tenants were active a moment ago, so that a request
+/// does not ask again. A suspension holds after `lifetime`. Bounded: when it is full it begins anew.
 final class KnownUsers: Sendable {
+  static let lifetime: Duration = .seconds(10)
   private static let max = 10_000
 
-  private let users = Mutex<Set<Principal.Identity>>([])
+  private let users = Mutex<[Principal.Identity: LoopInstant]>([:])
 
-  func contains(_ principal: Principal) -> Bool {
-    users.withLock { $0.contains(Principal.Identity(principal)) }
+  func contains(_ principal: Principal, now: LoopInstant) -> Bool {
+    users.withLock { users in users[Principal.Identity(principal)].map { $0 > now } ?? false }
   }
 
-  func insert(_ principal: Principal) {
+  func insert(_ principal: Principal, now: LoopInstant) {
     users.withLock { users in
-      if users.count >= Self.max { users = [] }
-      users.insert(Principal.Identity(principal))
+      if users.count >= Self.max { users = [:] }
+      users[Principal.Identity(principal)] = now + Self.lifetime
     }
   }
 }

@@ -63,16 +63,18 @@ extension RouteTable {
     let metrics = parts.metrics
     let store = parts.store
     let loop = parts.loop
+    let shard = loop.name
     let relay = parts.relay
     metrics.registry.sampledGauge(
       "hub_authenticated_users", "Users with an authenticated client on this node"
     ) { Double(relay.userCount) }
     metrics.beforeScrape {
-      await loop.shard.run { shard in
-        let name = shard.loop.name
-        metrics.sample(pool: "reader", shard: name, store.reader.statistics)
-        metrics.sample(pool: "writer", shard: name, store.writer.statistics)
-        metrics.sample(loop: shard.loop.statistics, shard: name)
+      // The shard is named: a closure that ignores it would leave the loop.
+      await loop.shard.run { home in
+        home.assertIsolated()
+        metrics.sample(pool: "reader", shard: shard, store.reader.statistics)
+        metrics.sample(pool: "writer", shard: shard, store.writer.statistics)
+        metrics.sample(loop: loop.statistics, shard: shard)
       }
     }
   }

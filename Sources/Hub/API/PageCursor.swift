@@ -37,6 +37,8 @@ package enum PageCursor: Sendable, Equatable {
       let id = fields["i"]?.string.flatMap({ UUIDv7($0) })
     else { return nil }
     let at = fields["t"]?.integer.map { Timestamp(microseconds: $0) }
+    // Beyond these the store has no times, so the hub wrote none.
+    if let at, at != at.clamped { return nil }
     switch (fields["k"]?.string, at, fields["d"]?.string.flatMap(Direction.init(rawValue:))) {
     case ("c", let at?, nil): self = .conversation(at: at, id: id)
     case ("m", nil, let direction?): self = .message(direction, id: id)

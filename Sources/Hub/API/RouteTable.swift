@@ -73,9 +73,10 @@ struct RouteTable {
     } catch {
       throw Problem(401, "unauthorized", Problem.unauthorized.title, detail: error.description)
     }
-    if !users.contains(principal) {
+    let now = parts.loop.now
+    if !users.contains(principal, now: now) {
       _ = try await parts.store.openUser(principal)
-      users.insert(principal)
+      users.insert(principal, now: now)
     }
     return principal
   }

@@ -17,7 +17,13 @@ package final class AccountDirectory: Sendable {
   private static let unknownLifetime: Duration = .seconds(2)
   private static let lifetime: Duration = .seconds(60)
 
-  private let entries = Mutex<[String: Entry]>([:])
+  private struct State {
+    var entries: [String: Entry] = [:]
+    /// Counts what was forgotten: an answer that was asked for before that is used and not kept.
+    var generation: UInt64 = 0
+  }
+
+  private let state = Mutex(State())
   private let keys: KeyRing
 
   package init(keys: KeyRing) {
@@ -26,22 +32,25 @@ package final class AccountDirectory: Sendable {
 
   /// - Throws: when the database has to be asked and is away.
   package func account(_ key: String, store: HubStore, now: LoopInstant) async throws -> Account? {
-    if let entry = entries.withLock({ $0[key] }), entry.expires > now { return entry.account }
+    let (entry, generation) = state.withLock { ($0.entries[key], $0.generation) }
+    if let entry, entry.expires > now { return entry.account }
     let account = try await store.account(key: key, keys: keys)
     let expires = now + (account == nil ? Self.unknownLifetime : Self.lifetime)
-    entries.withLock { entries in
-      if account == nil && entries.count > Self.unknownMax {
-        entries = entries.filter { $0.value.account != nil }
+    state.withLock { state in
+      guard state.generation == generation else { return }
+      if account == nil && state.entries.count > Self.unknownMax {
+        state.entries = state.entries.filter { $0.value.account != nil }
       }
-      entries[key] = Entry(account: account, expires: expires)
+      state.entries[key] = Entry(account: account, expires: expires)
     }
     return account
   }
 
   /// Forgets one account, or all when `key` is nil.
   package func forget(_ key: String?) {
-    entries.withLock { entries in
-      if let key { entries[key] = nil } else { entries = [:] }
+    state.withLock { state in
+      state.generation += 1
+      if let key { state.entries[key] = nil } else { state.entries = [:] }
     }
   }
 }

@@ -12,6 +12,10 @@ enum DeliveryReader {
     "content-encoding", "traceparent",
   ]
 
+  /// Rows that one delivery may change. A delivery with more would hold its writer, and with it other
+  /// accounts, for longer than a statement may take; it is kept as dead.
+  static let rowsMax = 5_000
+
   static func read(
     id: UUIDv7, request: WebhookRequest, account: Account, platform: any Platform, received: Timestamp
   ) -> ParsedDelivery {
@@ -31,6 +35,8 @@ enum DeliveryReader {
   ) -> (ParsedDelivery.Outcome, [InboundItem]) {
     do throws(NormaliseError) {
       let result = try platform.normalise(body, headers: headers, receivedAt: receivedAt)
+      let rows = result.items.reduce(0) { $0 + ItemJSON.rowCount($1) }
+      guard rows <= rowsMax else { return (.dead(reason: "more than \(rowsMax) changes at once"), []) }
       guard let fault = result.faults.first else { return (.done, result.items) }
       let more = result.faults.count > 1 ? " (and \(result.faults.count - 1) more)" : ""
       return (.dead(reason: "\(fault)\(more)"), result.items)

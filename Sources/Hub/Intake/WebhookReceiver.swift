@@ -14,6 +14,11 @@ package import Telemetry
 /// dead delivery with its reason. When nothing can be stored the answer is 503 with Retry-After, so
 /// that the platform sends it again.
 package struct WebhookReceiver: Sendable {
+  /// Reading takes about a microsecond a byte: a larger body is read beside the loop.
+  private static let largeBytes = 65_536
+  /// What waits for it is bounded by the bodies that the HTTP server holds at once.
+  private static let readers = BlockingPool(threads: 1)
+
   package let store: HubStore
   package let directory: AccountDirectory
   package let writers: [IngestWriter]
@@ -72,9 +77,13 @@ package struct WebhookReceiver: Sendable {
     answer: WebhookAnswer
   ) async -> HTTPResponse {
     let name = platform.name.rawValue
-    let delivery = DeliveryReader.read(
-      id: ids.next(), request: request, account: account, platform: platform, received: received)
+    let id = ids.next()
+    let read: @Sendable () -> ParsedDelivery = {
+      DeliveryReader.read(id: id, request: request, account: account, platform: platform, received: received)
+    }
+    let delivery: ParsedDelivery
     do {
+      delivery = request.body.count > Self.largeBytes ? try await Self.readers.run(read) : read()
       try await writer(for: account.id).commit(delivery)
     } catch IngestWriter.Refusal.overloaded {
       metrics.ingested(name, .overloaded)

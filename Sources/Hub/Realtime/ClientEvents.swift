@@ -59,8 +59,8 @@ extension RealtimeGateway: SocketIOApplication {
     _ acknowledge: (@Sendable ([UInt8]) -> Void)?
   ) async {
     guard let session = session(socket.id) else { return }
-    let argument = arguments.first.flatMap { try? JSONValue(parsing: $0) }
-    guard let reply = await handle(session, name, argument ?? .null) else {
+    guard let reply = await handle(session, name, { arguments.first.flatMap { try? JSONValue(parsing: $0) } })
+    else {
       acknowledge?(Array("[{\"ok\":true}]".utf8))
       return
     }
@@ -81,12 +81,14 @@ extension RealtimeGateway: SocketIOApplication {
   }
 
   /// - Returns: nil when there is nothing to answer.
-  func handle(_ session: RealtimeSession, _ name: String, _ argument: JSONValue) async -> ClientReply? {
+  /// - Parameter read: reads the argument; not called for an event that is refused unread.
+  func handle(_ session: RealtimeSession, _ name: String, _ read: () -> JSONValue?) async -> ClientReply? {
     let perSecond = dependencies.configuration.limits.clientEventsPerSecond
     guard session.takeAllowance(now: loop.now, perSecond: perSecond) else {
       return .failure(code: "rate_limited", message: "too many events; at most \(perSecond) a second")
     }
     if name == "authenticate" {
+      let argument = read() ?? .null
       guard let token = argument["token"]?.string else {
         refuse(session, "authenticate takes {token, lastSeq?}", "invalid_token")
         return nil
@@ -97,6 +99,7 @@ extension RealtimeGateway: SocketIOApplication {
     guard session.isOpen, let principal = session.principal else {
       return .failure(code: "not_authenticated", message: "send authenticate {token} first")
     }
+    let argument = read() ?? .null
     switch name {
     case "mark_read": return await markRead(principal, argument)
     case "mark_unread": return await markUnread(principal, argument)

@@ -83,6 +83,14 @@ package struct EventCursor: Equatable, Sendable {
     state = .live
   }
 
+  /// What was announced is not in the log and will not come: retention dropped it, or its node's clock of
+  /// numbers was restored. - Returns: the number that the client starts anew at.
+  package mutating func giveUp() -> Int64 {
+    if case .catchingUp(let announced) = state { position = max(position, announced) }
+    state = .live
+    return position
+  }
+
   /// Whether the log says that this client has missed something (the slow poll's question).
   package mutating func observed(_ seq: Int64) -> Action {
     guard case .live = state, seq > position else { return .ignore }

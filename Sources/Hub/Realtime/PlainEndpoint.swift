@@ -32,7 +32,7 @@ extension RealtimeGateway {
     guard let frame = try? JSONValue(parsing: text), let type = frame["type"]?.string else {
       return sendError(session, "invalid_request", "a frame is {\"type\":...,\"data\":...}")
     }
-    guard let reply = await handle(session, type, frame["data"] ?? .null) else { return }
+    guard let reply = await handle(session, type, { frame["data"] }) else { return }
     if let id = frame["id"], case .object(var members) = reply.json {
       members["id"] = id
       session.client.send("ack", payload(members))

@@ -1,5 +1,6 @@
 import Bytes
 package import EventLoop
+import HTTPServer
 import JSON
 import Synchronization
 import SocketIOServer
@@ -36,7 +37,8 @@ package actor RealtimeGateway {
   }
 
   private static let logPage = 200
-  private static let pagePauseBytes = 262_144
+  /// Looks at the log, over some seconds, for an event that was announced and is not there.
+  private static let emptyPagesMax = 30
 
   package nonisolated let loop: EventLoop
   private let index: Int
@@ -165,7 +167,15 @@ package actor RealtimeGateway {
     }
     switch session.state {
     case .closed: return
-    case .opening: return refuse(session, "authentication is already under way", "already_authenticating")
+    case .opening(let current):
+      guard current.key == principal.key else {
+        return refuse(session, "this connection belongs to another user", "user_changed")
+      }
+      // A client that sends its token with the handshake and again as an event, as many do: the
+      // look-up that is under way answers both.
+      session.state = .opening(principal)
+      if session.resumeAfter == nil { session.resumeAfter = lastSeq }
+      return
     case .open(let current):
       guard current.key == principal.key else {
         return refuse(session, "this connection belongs to another user", "user_changed")
@@ -175,6 +185,7 @@ package actor RealtimeGateway {
     case .anonymous: break
     }
     session.state = .opening(principal)
+    session.resumeAfter = lastSeq
     rooms[principal.key, default: []].append(session)
     dependencies.relay.joined(principal.key, shard: index)
     let bounds: EventBounds
@@ -187,9 +198,9 @@ package actor RealtimeGateway {
       return refuse(session, "the hub cannot reach its database; try again", "unavailable")
     }
     // The client may have gone while the store was asked.
-    guard case .opening = session.state else { return }
-    session.state = .open(principal)
-    open(session, principal, bounds, lastSeq: lastSeq)
+    guard case .opening(let newest) = session.state else { return }
+    session.state = .open(newest)
+    open(session, newest, bounds, lastSeq: session.resumeAfter)
   }
 
   private func open(
@@ -226,14 +237,15 @@ package actor RealtimeGateway {
   private func readLog(_ session: RealtimeSession) {
     guard !session.isReadingLog, session.isOpen else { return }
     session.isReadingLog = true
-    Task {
-      await withTaskExecutorPreference(loop) { await catchUp(session) }
-      session.isReadingLog = false
-    }
+    Task { await withTaskExecutorPreference(loop) { await catchUp(session) } }
   }
 
   private func catchUp(_ session: RealtimeSession) async {
+    // In the same turn as the last look at the cursor: an event that came between the two would find
+    // a reader that has stopped reading.
+    defer { session.isReadingLog = false }
     var failures = 0
+    var emptyPages = 0
     while let principal = session.principal, session.isOpen {
       do {
         let page = try await dependencies.store.events(
@@ -247,13 +259,21 @@ package actor RealtimeGateway {
           sendResync(session, seq: end)
           continue
         }
-        for event in page where session.cursor.read(event.seq) {
+        for event in page {
+          // Before each, not after the page: a page of large events is more than a client may be owed.
+          try await waitForClient(session)
+          guard session.isOpen else { return }
+          guard session.cursor.read(event.seq) else { continue }
           session.client.send(event)
           dependencies.metrics.pushed(event.type)
         }
         if page.isEmpty && session.cursor.reachedEnd() { return }
-        if page.isEmpty { try await loop.sleep(for: .milliseconds(5)) }
-        try await waitForClient(session)
+        emptyPages = page.isEmpty ? emptyPages + 1 : 0
+        guard emptyPages < Self.emptyPagesMax else {
+          sendResync(session, seq: session.cursor.giveUp())
+          return
+        }
+        if page.isEmpty { try await loop.sleep(for: .milliseconds(5 * emptyPages)) }
       } catch {
         failures += 1
         // The database is away: the client keeps its place and is served when it is back.
@@ -264,7 +284,8 @@ package actor RealtimeGateway {
 
   /// Back-pressure while many events are resent; a client that takes nothing is cut off by its queue.
   private func waitForClient(_ session: RealtimeSession) async throws {
-    while session.isOpen && session.client.queuedBytes > Self.pagePauseBytes {
+    let low = QueueBound(bytesMax: dependencies.configuration.limits.clientQueueBytesMax).lowBytes
+    while session.isOpen && session.client.queuedBytes > low {
       try await loop.sleep(for: .milliseconds(5))
     }
   }

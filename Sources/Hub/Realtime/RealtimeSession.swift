@@ -62,6 +62,8 @@ final class RealtimeSession {
   let client: RealtimeClient
   var state: State
   var cursor = EventCursor()
+  /// Where the client wants to go on, while its place is looked up.
+  var resumeAfter: Int64?
   /// Set while a task reads the log for this session.
   var isReadingLog = false
   private var allowance: Double

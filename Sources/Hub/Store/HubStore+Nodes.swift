@@ -1,4 +1,5 @@
 import Bytes
+import EventLoop
 import Postgres
 
 /// Nodes and the upkeep of partitions.
@@ -16,9 +17,10 @@ extension HubStore {
     return try rows.first?.int(0) ?? 0
   }
 
-  func removeNode(_ node: UUIDv7) async throws {
+  func removeNode(_ node: UUIDv7, deadline: LoopInstant) async throws {
     _ = try await writer.query(
-      "DELETE FROM nodes WHERE id = $1 OR seen_at < now() - interval '1 day'", [.text("\(node)")])
+      "DELETE FROM nodes WHERE id = $1 OR seen_at < now() - interval '1 day'", [.text("\(node)")],
+      deadline: deadline)
   }
 
   /// Makes partitions ahead of time and drops those that retention has passed.

@@ -32,6 +32,8 @@ package actor IngestWriter {
   }
 
   private static let groupBytesMax = 8 << 20
+  /// Rows that one transaction changes, about: so that it ends long before its time limit.
+  private static let groupRowsMax = 10_000
 
   package nonisolated let loop: EventLoop
   private let pool: PostgresPool
@@ -102,10 +104,13 @@ package actor IngestWriter {
   private func takeGroup() -> [Waiting] {
     var count = 0
     var bytes = 0
+    var rows = 0
     while count < queue.count && count < limits.groupMax {
       let size = queue[count].delivery.body.count
-      if count > 0 && bytes + size > Self.groupBytesMax { break }
+      let changes = queue[count].delivery.items.reduce(0) { $0 + ItemJSON.rowCount($1) }
+      if count > 0 && (bytes + size > Self.groupBytesMax || rows + changes > Self.groupRowsMax) { break }
       bytes += size
+      rows += changes
       count += 1
     }
     let group = Array(queue[..<count])

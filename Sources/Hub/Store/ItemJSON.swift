@@ -32,6 +32,15 @@ enum ItemJSON {
     return details.map { String(decoding: $0.encoded(), as: UTF8.self) }
   }
 
+  /// How many rows an item changes, about.
+  static func rowCount(_ item: InboundItem) -> Int {
+    switch item {
+    case .delete(let deletion): deletion.externalIDs.count
+    case .membership(let membership): membership.joined.count + membership.left.count
+    case .message, .edit, .reaction, .status, .read, .conversation, .typing: 1
+    }
+  }
+
   /// The rows of one item that is not a message. Typing is not stored and has none.
   static func changes(_ item: InboundItem) -> [Change] {
     switch item {
@@ -53,11 +62,16 @@ enum ItemJSON {
     members["name"] = attachment.name.map { .string($0) }
     members["mime"] = attachment.mimeType.map { .string($0) }
     members["size"] = attachment.sizeBytes.map { .integer($0) }
-    members["width"] = attachment.width.map { .integer(Int64($0)) }
-    members["height"] = attachment.height.map { .integer(Int64($0)) }
+    members["width"] = pixels(attachment.width)
+    members["height"] = pixels(attachment.height)
     members["duration"] = attachment.durationSeconds.map { .number($0) }
     members["caption"] = attachment.caption.map { .string($0) }
     return .object(members)
+  }
+
+  /// nil for what no picture has and the column does not hold: one wrong number is no reason to lose the rest.
+  private static func pixels(_ count: Int?) -> JSONValue? {
+    count.flatMap { Int32(exactly: $0) }.map { .integer(Int64($0)) }
   }
 
   private static func change(_ edit: MessageEdit) -> Change {

@@ -47,4 +47,13 @@ struct PageCursorTests {
   func long() {
     #expect(PageCursor(text: String(repeating: "A", count: 1_000)) == nil)
   }
+
+  @Test(
+    "a time that the store cannot hold is refused",
+    arguments: [Int64.min, -1_000_000_000_000_000_000, 1_000_000_000_000_000_000, .max])
+  func timeOutOfRange(microseconds: Int64) {
+    let at = Timestamp(microseconds: microseconds)
+    #expect(PageCursor(text: PageCursor.conversation(at: at, id: Self.id).text) == nil)
+    #expect(PageCursor(text: PageCursor.delivery(at: at, id: Self.id).text) == nil)
+  }
 }
