@@ -23,7 +23,7 @@ struct BenchOptions: Sendable {
   /// Turns of hub and yardstick.
   var rounds = 3
   /// Keep-alive connections that send webhooks.
-  var connections = 64
+  var connections = 256
   var idleConnections = 5_000
   /// Messages a second of the push section.
   var rate = 1_000
@@ -41,7 +41,7 @@ struct BenchOptions: Sendable {
       --only LIST             of idle, push, fanout, ingest (default: all)
       --seconds N             length of each measurement (default 8)
       --rounds N              turns of ingest and pgbench (default 3)
-      --connections N         connections that send webhooks (default 64)
+      --connections N         connections that send webhooks (default 256)
       --idle-connections N    Socket.IO clients of the idle section (default 5000)
       --rate N                messages a second of the push section (default 1000)
       --json FILE             write the figures there too

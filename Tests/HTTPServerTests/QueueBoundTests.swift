@@ -15,7 +15,7 @@ struct QueueBoundTests {
     #expect(answers([(600, 0), (400, 600), (1, 1_000), (401, 600)]) == [true, true, false, false])
   }
 
-  @Test("a frame larger than the bound goes to a client that has read, and counts for nothing until it is read")
+  @Test("a frame larger than the bound goes to a client that has read, uncounted until it is read")
   func oversized() {
     #expect(answers([(5_000, 250), (750, 5_250), (1, 6_000)]) == [true, true, false])
     #expect(answers([(5_000, 0), (5_000, 5_000)]) == [true, false])

@@ -69,7 +69,7 @@ enum ItemJSON {
     return .object(members)
   }
 
-  /// nil for what no picture has and the column does not hold: one wrong number is no reason to lose the rest.
+  /// nil for what no picture has and the column does not hold: one wrong number is no reason to lose all.
   private static func pixels(_ count: Int?) -> JSONValue? {
     count.flatMap { Int32(exactly: $0) }.map { .integer(Int64($0)) }
   }
