@@ -33,7 +33,8 @@ fi
 echo
 echo "== summary after $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
 grep -E 'Test run with' "$unit" | sed 's/^/unit:       /' || echo "unit:       no summary: see $unit"
-tail -n 1 "$end_to_end" | sed 's/^/end to end: /'
+grep -E '^(=+ )?[0-9]+ (passed|failed|error).* in [0-9.]+s' "$end_to_end" | tail -n 1 | sed 's/^/end to end: /' ||
+  echo "end to end: no summary: see $end_to_end"
 if [ "$failed" -ne 0 ]; then
   echo "FAILED"
   exit 1
