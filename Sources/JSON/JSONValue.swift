@@ -1,6 +1,6 @@
-import FoundationEssentials
+import Foundation
 
-/// A JSON document of a shape not known before, read and written by Foundation's coders.
+/// A JSON document of a shape not known before, read by Foundation's parser.
 ///
 /// Integers stay exact through the whole range of Int64 and UInt64; only other numbers become a
 /// Double. Ids of platforms are therefore read from `.integer`, `.unsigned` or `.string`, never from
@@ -15,10 +15,42 @@ package enum JSONValue: Sendable, Hashable {
   case array([JSONValue])
   case object([String: JSONValue])
 
-  /// Parses a whole document. Throws Foundation's `DecodingError` for anything that is not JSON,
-  /// that nests deeper than 512, or that has bytes behind the document.
+  /// Parses a whole document. Throws Foundation's error for anything that is not JSON, for a number
+  /// that no Double can hold, for a document that nests deeper than 512, and for bytes behind it. Of
+  /// several members with one name the last counts.
+  ///
+  /// `JSONSerialization` and not `JSONDecoder`: a decoder is asked type by type what a value is, each
+  /// wrong guess throws, and that costs three times as much.
   package init(parsing bytes: some Sequence<UInt8>) throws {
-    self = try JSONDecoder().decode(JSONValue.self, from: Data(bytes))
+    self.init(parsed: try JSONSerialization.jsonObject(with: Data(bytes), options: .fragmentsAllowed))
+  }
+
+  /// - Parameter value: what `JSONSerialization` gives, and nothing else.
+  private init(parsed value: Any) {
+    switch value {
+    case let text as String: self = .string(text)
+    case let members as [String: Any]: self = .object(members.mapValues { JSONValue(parsed: $0) })
+    case let elements as [Any]: self = .array(elements.map { JSONValue(parsed: $0) })
+    case let number as NSNumber: self.init(number)
+    default: self = .null
+    }
+  }
+
+  private init(_ number: NSNumber) {
+    // What is near the ends of Int64 or has many digits comes as a decimal.
+    if number is NSDecimalNumber {
+      let digits = number.stringValue
+      self =
+        Int64(digits).map { .integer($0) } ?? UInt64(digits).map { .unsigned($0) }
+        ?? .number(number.doubleValue)
+      return
+    }
+    switch UInt8(bitPattern: number.objCType.pointee) {
+    case UInt8(ascii: "c"), UInt8(ascii: "B"): self = .bool(number.boolValue)
+    case UInt8(ascii: "d"), UInt8(ascii: "f"): self = .number(number.doubleValue)
+    case UInt8(ascii: "Q"): self = .unsigned(number.uint64Value)
+    default: self = .integer(number.int64Value)
+    }
   }
 
   package subscript(key: String) -> JSONValue? {
@@ -69,44 +101,6 @@ package enum JSONValue: Sendable, Hashable {
     var output: [UInt8] = []
     JSONText.append(self, to: &output)
     return output
-  }
-}
-
-extension JSONValue: Codable {
-  package init(from decoder: any Decoder) throws {
-    let container = try decoder.singleValueContainer()
-    // In the order of how common each is; the first that fits is taken.
-    if let value = try? container.decode(String.self) {
-      self = .string(value)
-    } else if let value = try? container.decode([String: JSONValue].self) {
-      self = .object(value)
-    } else if let value = try? container.decode(Int64.self) {
-      self = .integer(value)
-    } else if container.decodeNil() {
-      self = .null
-    } else if let value = try? container.decode(Bool.self) {
-      self = .bool(value)
-    } else if let value = try? container.decode([JSONValue].self) {
-      self = .array(value)
-    } else if let value = try? container.decode(UInt64.self) {
-      self = .unsigned(value)
-    } else {
-      self = .number(try container.decode(Double.self))
-    }
-  }
-
-  package func encode(to encoder: any Encoder) throws {
-    var container = encoder.singleValueContainer()
-    switch self {
-    case .null: try container.encodeNil()
-    case .bool(let value): try container.encode(value)
-    case .integer(let value): try container.encode(value)
-    case .unsigned(let value): try container.encode(value)
-    case .number(let value): try container.encode(value)
-    case .string(let value): try container.encode(value)
-    case .array(let value): try container.encode(value)
-    case .object(let value): try container.encode(value)
-    }
   }
 }
 

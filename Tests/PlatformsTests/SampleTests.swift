@@ -49,8 +49,9 @@ import Testing
   private static func write(_ sample: JSONValue, expected: JSONValue, to url: URL) throws {
     var members = sample.object ?? [:]
     members["expected"] = expected
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    try (encoder.encode(JSONValue.object(members)) + Data("\n".utf8)).write(to: url)
+    let document = try JSONSerialization.jsonObject(with: Data(JSONValue.object(members).encoded()))
+    let text = try JSONSerialization.data(
+      withJSONObject: document, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
+    try (text + Data("\n".utf8)).write(to: url)
   }
 }
