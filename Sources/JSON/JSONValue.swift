@@ -22,7 +22,29 @@ package enum JSONValue: Sendable, Hashable {
   /// `JSONSerialization` and not `JSONDecoder`: a decoder is asked type by type what a value is, each
   /// wrong guess throws, and that costs three times as much.
   package init(parsing bytes: some Sequence<UInt8>) throws {
-    self.init(parsed: try JSONSerialization.jsonObject(with: Data(bytes), options: .fragmentsAllowed))
+    let data = Data(bytes)
+    if Self.mayHoldByteOrderMark(data) {
+      self = try JSONDecoder().decode(JSONValueDecoding.self, from: data).value
+    } else {
+      self.init(parsed: try JSONSerialization.jsonObject(with: data, options: .fragmentsAllowed))
+    }
+  }
+
+  /// `JSONSerialization` loses a U+FEFF with which a text begins, escaped or not; the decoder keeps it.
+  private static func mayHoldByteOrderMark(_ data: Data) -> Bool {
+    data.withUnsafeBytes { bytes in
+      for index in bytes.indices.dropLast(2) {
+        switch bytes[index] {
+        case 0xef: if bytes[index + 1] == 0xbb && bytes[index + 2] == 0xbf { return true }
+        case UInt8(ascii: "\\"):
+          if bytes[index + 1] == UInt8(ascii: "u") && bytes[index + 2] | 0x20 == UInt8(ascii: "f") {
+            return true
+          }
+        default: break
+        }
+      }
+      return false
+    }
   }
 
   /// - Parameter value: what `JSONSerialization` gives, and nothing else.

@@ -34,6 +34,15 @@ import Testing
     #expect(try Self.parse(#"{"a":{"b":[{},[],""]},"c":null}"#) == ["a": ["b": [[:], [], ""]], "c": nil])
   }
 
+  @Test("keeps a byte order mark in a text, raw and escaped", arguments: ["\u{feff}", "\\ufeff", "\\uFEFF"])
+  func byteOrderMark(mark: String) throws {
+    let value = try Self.parse("{\"a\":[\"\(mark)bom\",\"x\(mark)\"],\"id\":9007199254740993,\"b\":true}")
+    #expect(value["a"]?[0]?.string == "\u{feff}bom")
+    #expect(value["a"]?[1]?.string == "x\u{feff}")
+    #expect(value["id"] == .integer(9_007_199_254_740_993))
+    #expect(value["b"] == .bool(true))
+  }
+
   @Test(
     "refuses what is not one whole document",
     arguments: [
