@@ -49,6 +49,7 @@ package final class HubNode: Sendable {
   package let metrics: HubMetrics
   package let relay = EventRelay()
   package let directory: AccountDirectory
+  package let keySets: KeySetStore
   package let status = NodeStatus()
   private let ids: IDSource
   private let peers = PeerWatch()
@@ -62,6 +63,7 @@ package final class HubNode: Sendable {
     self.parts = parts
     metrics = HubMetrics()
     directory = AccountDirectory(keys: parts.keys)
+    keySets = KeySetStore(mirrors: parts.configuration.keySetMirrors)
     ids = IDSource(clock: parts.clock)
   }
 
@@ -85,7 +87,8 @@ package final class HubNode: Sendable {
       HubShard(
         HubShard.Parts(
           index: index, loop: loops[index], node: parts, store: pools[index].store, writers: writers,
-          relay: relay, directory: directory, ids: ids, metrics: metrics, status: status, tls: tls))
+          relay: relay, directory: directory, keySets: keySets, ids: ids, metrics: metrics, status: status,
+          tls: tls))
     }
     try await waitForDatabase(pools, writers)
     relay.connect(shards.map(\.gateway))

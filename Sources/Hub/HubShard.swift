@@ -18,6 +18,7 @@ package final class HubShard: Sendable {
     let writers: [IngestWriter]
     let relay: EventRelay
     let directory: AccountDirectory
+    let keySets: KeySetStore
     let ids: IDSource
     let metrics: HubMetrics
     let status: NodeStatus
@@ -57,7 +58,8 @@ package final class HubShard: Sendable {
         configuration: configuration, loop: parts.loop, store: parts.store, tokens: parts.node.tokens,
         keys: parts.node.keys,
         receiver: WebhookReceiver(
-          store: parts.store, directory: parts.directory, writers: parts.writers, relay: parts.relay,
+          store: parts.store, baseURL: configuration.baseURL, keySets: parts.keySets,
+          directory: parts.directory, writers: parts.writers, relay: parts.relay,
           ids: parts.ids, clock: parts.node.clock, metrics: parts.metrics, log: parts.node.log),
         writers: parts.writers, relay: parts.relay, directory: parts.directory, ids: parts.ids,
         clock: parts.node.clock, metrics: parts.metrics, status: parts.status, log: parts.node.log,

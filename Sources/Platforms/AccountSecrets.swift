@@ -1,4 +1,5 @@
 package import JSON
+import Security
 
 /// An account's credentials, opened. Several values of one name are valid at once, the newest first,
 /// so that a secret can be changed without a gap. Prints as names only.
@@ -46,6 +47,19 @@ package struct AccountSecrets: Sendable, Equatable, CustomStringConvertible, Cus
   package subscript(name: String) -> [String] { values[name] ?? [] }
 
   package var names: [String] { values.keys.sorted() }
+
+  /// Whether one of the valid values is this text. Every value is compared, so the time does not tell
+  /// which one it was.
+  func contains(_ text: String, in name: String) -> Bool {
+    anyMatches(name) { constantTimeEquals(text, $0) }
+  }
+
+  /// Whether one of the valid values passes a check that takes constant time. All are checked.
+  func anyMatches(_ name: String, _ check: (String) -> Bool) -> Bool {
+    var isFound = false
+    for value in self[name] where !value.isEmpty && check(value) { isFound = true }
+    return isFound
+  }
 
   /// Replaces a credential.
   package mutating func set(_ name: String, _ newValues: [String]) {

@@ -41,6 +41,16 @@ package protocol Platform: Sendable {
   /// Raised when `normalise` reads more or other than before; dead deliveries can then be replayed.
   var parserVersion: Int { get }
   var credentials: [CredentialField] { get }
+  /// What the platform uses on a webhook URL; anything else is answered 405.
+  var methods: [String] { get }
+  /// Lower-case names of headers that are kept with a delivery beside those of every platform. None may
+  /// authenticate it.
+  var keptHeaders: Set<String> { get }
+  /// The credential that holds the platform's own id of an account, as deliveries name it. nil: each
+  /// account has a webhook URL of its own, and a delivery is always for that account.
+  var accountField: String? { get }
+  /// The credentials by which a delivery to the one URL of an app is verified.
+  var appCredentials: [String] { get }
 
   /// What is wrong with an account's credentials, for people; nil: nothing.
   func fault(in secrets: AccountSecrets) -> String?
@@ -50,37 +60,78 @@ package protocol Platform: Sendable {
   func generated(for secrets: AccountSecrets, random: (Int) -> [UInt8]) -> [String: String]
 
   /// Checks a request over its raw bytes and says what to answer. Never reads the payload beyond that.
-  func receive(_ request: WebhookRequest, secrets: AccountSecrets, now: Timestamp) -> WebhookVerdict
+  func receive(_ request: WebhookRequest, _ context: WebhookContext) -> WebhookVerdict
 
-  /// Reads everything that a verified body says. Deterministic: a replay gives the same items.
-  /// - Parameter receivedAt: stands in where the platform gives no time.
+  /// Reads everything that a verified delivery says. Deterministic: a replay gives the same items.
   /// - Throws: when nothing can be read.
-  func normalise(
-    _ body: [UInt8], headers: KeptHeaders, receivedAt: Timestamp
-  ) throws(NormaliseError) -> Normalised
+  func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised
 
-  /// The headers that the platform would send with this body; for simulations. nil when the secrets
-  /// cannot sign.
-  func sign(
-    _ body: [UInt8], secrets: AccountSecrets, now: Timestamp, id: String
-  ) -> [WebhookHeader]?
+  /// The request as the platform would send it, signed; for simulations. nil when the secrets cannot
+  /// sign.
+  /// - Parameter id: for schemes that number their deliveries.
+  func signed(
+    _ request: WebhookRequest, secrets: AccountSecrets, now: Timestamp, id: String
+  ) -> WebhookRequest?
+}
+
+extension Platform {
+  package var methods: [String] { ["POST"] }
+  package var keptHeaders: Set<String> { [] }
+  package var accountField: String? { nil }
+  package var appCredentials: [String] { [] }
+  package func fault(in secrets: AccountSecrets) -> String? { nil }
+  package func generated(for secrets: AccountSecrets, random: (Int) -> [UInt8]) -> [String: String] { [:] }
 }
 
 /// What was read from one delivery.
 package struct Normalised: Sendable, Equatable {
-  package var items: [InboundItem]
-  /// Parts that could not be read, beside those that could.
+  /// What is for one account.
+  package struct Part: Sendable, Equatable {
+    /// The platform's own id of the account; nil: that of the webhook URL.
+    package var account: String?
+    package var items: [InboundItem]
+
+    package init(account: String? = nil, items: [InboundItem]) {
+      self.account = account
+      self.items = items
+    }
+  }
+
+  /// In the order of the delivery; an account may come several times.
+  package private(set) var parts: [Part]
+  /// Places that could not be read, beside those that could.
   package var faults: [NormaliseError]
 
-  package init(items: [InboundItem] = [], faults: [NormaliseError] = []) {
-    self.items = items
+  package init(parts: [Part], faults: [NormaliseError] = []) {
+    self.parts = parts
     self.faults = faults
+  }
+
+  package init(items: [InboundItem] = [], faults: [NormaliseError] = []) {
+    self.init(parts: items.isEmpty ? [] : [Part(items: items)], faults: faults)
+  }
+
+  /// Of all accounts.
+  package var items: [InboundItem] { parts.flatMap(\.items) }
+
+  /// Adds items behind those that are there.
+  package mutating func add(_ items: [InboundItem], account: String? = nil) {
+    guard !items.isEmpty else { return }
+    if parts.last?.account == account, !parts.isEmpty {
+      parts[parts.count - 1].items += items
+    } else {
+      parts.append(Part(account: account, items: items))
+    }
   }
 }
 
 /// Why a verified body, or a part of it, cannot be read. Kept with the delivery, for people.
 package enum NormaliseError: Error, Equatable, CustomStringConvertible {
   case notJSON
+  /// `expected` is as in "a form".
+  case wrongBody(expected: String)
+  /// What a platform encrypted does not open with the account's secrets.
+  case cannotDecrypt
   /// `path` is as in `batch[3].message.id`; empty: the document.
   case missing(path: String)
   case wrongType(path: String, expected: String)
@@ -90,6 +141,8 @@ package enum NormaliseError: Error, Equatable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .notJSON: "the body is not JSON"
+    case .wrongBody(let expected): "the body is not \(expected)"
+    case .cannotDecrypt: "the encrypted content does not open with the account's secrets"
     case .missing(let path): "\(path) is missing"
     case .wrongType(let path, let expected): "\(path.isEmpty ? "the body" : path) is not \(expected)"
     case .wrongValue(let path, let expected): "\(path) is not \(expected)"

@@ -7,6 +7,7 @@ import HTTPWire
 /// Sends requests to a hub, one after the other, and counts the answers.
 enum WebhookSender {
   struct Request: Sendable {
+    let method: String
     let path: String
     let headers: [(String, String)]
     let body: [UInt8]
@@ -60,7 +61,7 @@ enum WebhookSender {
       var headers = HTTPHeaders()
       for (name, value) in request.headers { headers.add(name, value) }
       let response = try await connection.request(
-        .post, prefix + request.path, headers: headers, body: request.body,
+        HTTPMethod(request.method), prefix + request.path, headers: headers, body: request.body,
         deadline: LoopInstant.current() + timeMax)
       statuses[response.status.code, default: 0] += 1
     }
@@ -74,8 +75,8 @@ enum WebhookSender {
         throw Failure("'\(base.url)' is no address")
       }
       var message = URLRequest(url: url, timeoutInterval: timeMax.inSeconds)
-      message.httpMethod = "POST"
-      message.httpBody = Data(request.body)
+      message.httpMethod = request.method
+      if request.method != "GET" { message.httpBody = Data(request.body) }
       for (name, value) in request.headers { message.setValue(value, forHTTPHeaderField: name) }
       let (_, response) = try await URLSession.shared.data(for: message)
       statuses[(response as? HTTPURLResponse)?.statusCode ?? 0, default: 0] += 1

@@ -15,33 +15,49 @@ import Testing
     }
   }
 
-  private static func read(_ name: String, _ body: [UInt8]) -> Normalised? {
-    try? PlatformCatalogue.named(name)?.normalise(
-      body, headers: KeptHeaders(), receivedAt: SampleTests.receivedAt)
+  private static func delivery(_ body: [UInt8]) -> WebhookDelivery {
+    WebhookDelivery(body: body, receivedAt: SampleTests.receivedAt)
   }
 
-  private static func body(_ path: String) throws -> (String, JSONValue) {
+  private static func read(_ name: String, _ body: [UInt8]) -> Normalised? {
+    try? PlatformCatalogue.named(name)?.normalise(delivery(body))
+  }
+
+  private static func sample(_ path: String) throws -> (any Platform, WebhookSample) {
     let parts = path.split(separator: "/").map(String.init)
     let url = SampleTests.root.appending(path: "Webhooks/\(parts[0])/samples/\(parts[1])")
-    return (parts[0], try #require(JSONValue(parsing: Data(contentsOf: url))["request"]?["body"]))
+    let sample = WebhookSample(try JSONValue(parsing: Data(contentsOf: url)))
+    return (try #require(PlatformCatalogue.named(parts[0])), try #require(sample))
+  }
+
+  /// The sample's request with another body.
+  private static func read(
+    _ platform: any Platform, _ sample: WebhookSample, _ body: [UInt8]
+  ) -> Normalised? {
+    let delivery = SampleTests.delivery(sample, platform)
+    return try? platform.normalise(
+      WebhookDelivery(
+        body: body, headers: delivery.headers, receivedAt: delivery.receivedAt, secrets: delivery.secrets))
   }
 
   @Test("survives cuts and flipped bits", arguments: SampleTests.samples)
   func bytes(path: String) throws {
-    let (name, value) = try Self.body(path)
-    let body = value.encoded()
+    let (platform, sample) = try Self.sample(path)
+    let body = SampleTests.delivery(sample, platform).body
+    guard !body.isEmpty else { return }
     var dice = Dice(state: UInt64(body.count))
     for _ in 0..<40 {
-      _ = Self.read(name, Array(body[..<dice.roll(body.count)]))
+      _ = Self.read(platform, sample, Array(body[..<dice.roll(body.count)]))
       var flipped = body
       for _ in 0...dice.roll(3) { flipped[dice.roll(body.count)] ^= 1 << UInt8(dice.roll(8)) }
-      _ = Self.read(name, flipped)
+      _ = Self.read(platform, sample, flipped)
     }
   }
 
   @Test("survives any member of another type", arguments: SampleTests.samples)
   func types(path: String) throws {
-    let (name, value) = try Self.body(path)
+    let (platform, sample) = try Self.sample(path)
+    guard let value = sample.document else { return }
     let replacements: [JSONValue] = [
       nil, true, -1, 0.5, "", "x\u{0}y", [], [nil, 1], [:], .integer(.max), .integer(.min), .unsigned(.max),
       .number(1e300), .string(String(repeating: "é", count: 2_000)), [["a": "b"]],
@@ -51,7 +67,7 @@ import Testing
       count += 1
       // Every seventh: each sample leaves out others, and together they leave out none for long.
       guard (count + path.utf8.count) % 7 == 0 else { return }
-      let result = Self.read(name, mutant.encoded())
+      let result = Self.read(platform, sample, mutant.encoded())
       let texts = result?.items.map { String(decoding: $0.json.encoded(), as: UTF8.self) } ?? []
       #expect(!texts.contains { $0.contains("\\u0000") })
     }
@@ -91,11 +107,11 @@ import Testing
       "", "{", "[]", "null", "7", "\"x\"", "{}", deep, "{\"update_id\":1,\"message\":\(deep)", "\u{0}",
     ] {
       #expect(throws: NormaliseError.self) {
-        try platform.normalise(Array(text.utf8), headers: KeptHeaders(), receivedAt: SampleTests.receivedAt)
+        try platform.normalise(Self.delivery(Array(text.utf8)))
       }
     }
     #expect(throws: NormaliseError.notJSON) {
-      try platform.normalise([0xff, 0xfe], headers: KeptHeaders(), receivedAt: SampleTests.receivedAt)
+      try platform.normalise(Self.delivery([0xff, 0xfe]))
     }
   }
 
@@ -104,8 +120,7 @@ import Testing
     func reason(_ name: String, _ text: String) -> String {
       let platform = PlatformCatalogue.named(name)
       do {
-        let result = try platform?.normalise(
-          Array(text.utf8), headers: KeptHeaders(), receivedAt: SampleTests.receivedAt)
+        let result = try platform?.normalise(Self.delivery(Array(text.utf8)))
         return result?.faults.map(\.description).joined(separator: "; ") ?? ""
       } catch {
         return "\(error)"

@@ -76,7 +76,8 @@ extension RouteTable {
     change.isDisabled = try fields.flag("disabled")
     change.users = try fields.texts("users", countMax: sharedUsersMax, bytesMax: userBytesMax)
     if fields.has("credentials") {
-      change.credentials = try credentials(fields.value("credentials"), account, call.principal, parts)
+      (change.credentials, change.externalID) = try credentials(
+        fields.value("credentials"), account, call.principal, parts)
     }
     let events = try await parts.store.changeAccount(call.principal, account, change)
     parts.directory.forget(account.key)
@@ -88,7 +89,7 @@ extension RouteTable {
   /// The credentials with those that were given put over those that are there.
   private static func credentials(
     _ json: JSONValue, _ account: AccountRecord, _ principal: Principal, _ parts: HubAPI.Parts
-  ) throws -> [UInt8] {
+  ) throws -> (sealed: [UInt8], externalID: String?) {
     guard let platform = PlatformCatalogue.named(account.platform) else { throw Problem.internalFault }
     var secrets = AccountSecrets()
     if let blob = account.credentials {
@@ -101,7 +102,10 @@ extension RouteTable {
     } catch {
       throw Problem.invalid(error.description, field: error.field)
     }
-    return CredentialSeal.seal(secrets, tenant: principal.tenant, account: account.id, keys: parts.keys)
+    return (
+      CredentialSeal.seal(secrets, tenant: principal.tenant, account: account.id, keys: parts.keys),
+      AccountDraft.externalID(in: secrets, platform)
+    )
   }
 
   // MARK: Who may

@@ -10,7 +10,7 @@ extension RouteTable {
   mutating func addDeliveries() {
     let store = parts.store
     let relay = parts.relay
-    let replay = Replay(store: parts.store, ids: parts.ids)
+    let replay = Replay(store: parts.store, keys: parts.keys, ids: parts.ids)
     secured(.get, "/api/deliveries") { call in
       try Self.requireOperator(call.principal)
       let filter = DeliveryFilter(

@@ -66,6 +66,7 @@ package struct HubAPI: Sendable {
     routes.addWebhooks()
     routes.addConversations()
     routes.addAccounts()
+    routes.addApps()
     routes.addUser()
     routes.addDeliveries()
     router = routes.router()

@@ -79,15 +79,23 @@ extension RouteTable {
     }
   }
 
-  /// `POST /webhooks/{platform}/{accountKey}`: no token, the platform's signature is the proof.
+  /// `/webhooks/{platform}/{accountKey}` for one account, `/webhooks/{platform}` for all accounts of an
+  /// app: no token, the platform's signature is the proof. Some platforms put a path behind the URL.
   mutating func addWebhooks() {
     let receiver = parts.receiver
     let loop = parts.loop
-    open(
-      .post, "/webhooks/{platform}/{accountKey}", bodyBytesMax: parts.configuration.limits.webhookBytesMax
-    ) { request, parameters, _ in
-      await receiver.receive(
-        request, platform: parameters["platform"] ?? "", key: parameters["accountKey"] ?? "", now: loop.now)
+    let bodyBytesMax = parts.configuration.limits.webhookBytesMax
+    for pattern in [
+      "/webhooks/{platform}", "/webhooks/{platform}/{accountKey}",
+      "/webhooks/{platform}/{accountKey}/{subpath...}",
+    ] {
+      for method in WebhookReceiver.methods {
+        open(method, pattern, bodyBytesMax: bodyBytesMax) { request, parameters, _ in
+          await receiver.receive(
+            request, platform: parameters["platform"] ?? "", key: parameters["accountKey"],
+            subpath: parameters["subpath"].map { "/\($0)" } ?? "", now: loop.now)
+        }
+      }
     }
   }
 }

@@ -34,6 +34,9 @@ package struct Problem: Error, Sendable, Equatable {
   package static let unavailable = Problem(
     503, "unavailable", "The hub cannot reach its database", retryAfterSeconds: 5)
 
+  package static let conflict = Problem(
+    409, "conflict", "This is there already",
+    detail: "an account with the platform's own id of these credentials is connected")
   package static let suspended = Problem(403, "tenant_suspended", "This tenant is suspended")
   package static let methodNotAllowed = Problem(405, "method_not_allowed", "This path has other methods")
   package static let invalidCursor = Problem(

@@ -110,6 +110,7 @@ struct RouteTable {
   private static func problem(_ fault: PostgresError) -> Problem {
     // The functions say "no such row" with this state.
     if fault.sqlState == "P0002" { return .notFound("there is nothing of this id") }
+    if fault.sqlState == "23505" { return .conflict }
     if fault.code == .poolExhausted { return .overloaded }
     if fault.isRetryable || fault.code == .closed { return .unavailable }
     return .internalFault

@@ -1,4 +1,5 @@
 package import EventLoop
+package import Platforms
 package import Security
 import Synchronization
 
@@ -19,6 +20,9 @@ package final class AccountDirectory: Sendable {
 
   private struct State {
     var entries: [String: Entry] = [:]
+    /// By tenant, platform and the platform's own id.
+    var externals: [[String]: Entry] = [:]
+    var apps: [String: (apps: [Account], expires: LoopInstant)] = [:]
     /// Counts what was forgotten: an answer that was asked for before that is used and not kept.
     var generation: UInt64 = 0
   }
@@ -46,10 +50,46 @@ package final class AccountDirectory: Sendable {
     return account
   }
 
-  /// Forgets one account, or all when `key` is nil.
+  /// An account by the platform's own id of it. nil: none is connected.
+  /// - Throws: when the database has to be asked and is away.
+  package func account(
+    tenant: String, platform: PlatformName, externalID: String, store: HubStore, now: LoopInstant
+  ) async throws -> Account? {
+    let name = [tenant, platform.rawValue, externalID]
+    let (entry, generation) = state.withLock { ($0.externals[name], $0.generation) }
+    if let entry, entry.expires > now { return entry.account }
+    let account = try await store.account(
+      tenant: tenant, platform: platform, externalID: externalID, keys: keys)
+    let expires = now + (account == nil ? Self.unknownLifetime : Self.lifetime)
+    state.withLock { state in
+      guard state.generation == generation else { return }
+      if account == nil && state.externals.count > Self.unknownMax {
+        state.externals = state.externals.filter { $0.value.account != nil }
+      }
+      state.externals[name] = Entry(account: account, expires: expires)
+    }
+    return account
+  }
+
+  /// The apps of a platform, over all tenants, oldest first.
+  /// - Throws: when the database has to be asked and is away.
+  package func apps(_ platform: PlatformName, store: HubStore, now: LoopInstant) async throws -> [Account] {
+    let (entry, generation) = state.withLock { ($0.apps[platform.rawValue], $0.generation) }
+    if let entry, entry.expires > now { return entry.apps }
+    let apps = try await store.apps(platform, keys: keys)
+    let expires = now + (apps.isEmpty ? Self.unknownLifetime : Self.lifetime)
+    state.withLock { state in
+      if state.generation == generation { state.apps[platform.rawValue] = (apps, expires) }
+    }
+    return apps
+  }
+
+  /// Forgets one account, or all when `key` is nil. What is known by other names goes in both cases.
   package func forget(_ key: String?) {
     state.withLock { state in
       state.generation += 1
+      state.externals = [:]
+      state.apps = [:]
       if let key { state.entries[key] = nil } else { state.entries = [:] }
     }
   }

@@ -70,7 +70,50 @@ package struct AccountDraft: Sendable {
   package func account(tenant: String, id: UUIDv7, keys: KeyRing) -> NewAccount {
     NewAccount(
       id: id, platform: platform.name.rawValue, name: name, key: SecureRandom.token(byteCount: Self.keyBytes),
-      credentials: CredentialSeal.seal(secrets, tenant: tenant, account: id, keys: keys))
+      credentials: CredentialSeal.seal(secrets, tenant: tenant, account: id, keys: keys),
+      externalID: Self.externalID(in: secrets, platform))
+  }
+
+  /// The platform's own id of an account with these credentials; nil: it is not known.
+  package static func externalID(in secrets: AccountSecrets, _ platform: any Platform) -> String? {
+    platform.accountField.flatMap { secrets[$0].first }.flatMap { $0.isEmpty ? nil : $0 }
+  }
+}
+
+/// Checks what an app is to verify by.
+package struct AppDraft: Sendable {
+  package let platform: any Platform
+  package let name: String
+  package let secrets: AccountSecrets
+
+  package init(
+    platform name: String, name appName: String, credentials: JSONValue
+  ) throws(AccountDraft.Fault) {
+    guard let platform = PlatformCatalogue.named(name), !platform.appCredentials.isEmpty else {
+      let known = PlatformCatalogue.all.filter { !$0.appCredentials.isEmpty }.map(\.name.rawValue)
+      throw AccountDraft.Fault(
+        description: "no app of '\(name)' can have one webhook URL for all its accounts; "
+          + "there are apps of: \(known.joined(separator: ", "))", field: "platform")
+    }
+    guard (1...AccountDraft.nameBytesMax).contains(appName.utf8.count) else {
+      throw AccountDraft.Fault(
+        description: "'name' has to be 1 to \(AccountDraft.nameBytesMax) bytes of text", field: "name")
+    }
+    let secrets = try AccountDraft.secrets(credentials, platform)
+    let wanted = platform.appCredentials
+    if let other = secrets.names.first(where: { !wanted.contains($0) }) {
+      throw AccountDraft.Fault(
+        description:
+          "the credential '\(other)' is an account's; an app has \(wanted.joined(separator: ", "))",
+        field: "credentials.\(other)")
+    }
+    guard secrets.names.contains(where: { !secrets[$0].isEmpty }) else {
+      throw AccountDraft.Fault(
+        description: "an app needs \(wanted.joined(separator: " or "))", field: "credentials")
+    }
+    self.platform = platform
+    self.name = appName
+    self.secrets = secrets
   }
 }
 

@@ -2,6 +2,7 @@ package import Bytes
 import JSON
 import Platforms
 import Postgres
+package import Security
 
 /// Reads a stored delivery again with today's parser and stores what it finds.
 ///
@@ -18,10 +19,12 @@ package struct Replay: Sendable {
   }
 
   package let store: HubStore
+  package let keys: KeyRing
   package let ids: IDSource
 
-  package init(store: HubStore, ids: IDSource) {
+  package init(store: HubStore, keys: KeyRing, ids: IDSource) {
     self.store = store
+    self.keys = keys
     self.ids = ids
   }
 
@@ -39,20 +42,29 @@ package struct Replay: Sendable {
       return (.dead(reason: "this hub knows no platform \(record.platform)"), [])
     }
     if record.state == "done" && record.parserVersion == platform.parserVersion { return (.unchanged, []) }
-    let (outcome, items) = DeliveryReader.normalise(
-      stored.body, headers: Self.headers(stored.headers), receivedAt: record.receivedAt, platform: platform)
-    let delivery = ParsedDelivery(
-      id: id, tenant: record.tenant, account: record.account, platform: record.platform,
-      receivedAt: record.receivedAt, headers: stored.headers, body: stored.body, hash: stored.hash,
-      parserVersion: platform.parserVersion, outcome: outcome, items: items)
+    let owner = try await store.owner(
+      of: record.account, tenant: record.tenant, platform: platform.name, keys: keys)
+    let read = DeliveryReader.read(
+      id: id, body: stored.body, headers: Self.headers(stored.headers), headersText: stored.headers,
+      hash: stored.hash, owner: owner, platform: platform, received: record.receivedAt)
+    var accounts: [String: Account] = [:]
+    for name in read.otherAccounts {
+      accounts[name] = try await store.account(
+        tenant: record.tenant, platform: platform.name, externalID: name, keys: keys)
+    }
+    var deliveries = read.dealt(to: accounts, ids: ids)
+    // The line itself is written anew in any case. What went to others from a line that was done was
+    // stored with it.
+    if deliveries.first?.id != id { deliveries.insert(read.emptied, at: 0) }
+    if record.state == "done" { deliveries = [deliveries[0]] }
     let events: [UserEvent]
     do throws(PostgresError) {
-      events = try await IngestStatement.run([delivery], on: store.writer, ids: ids, notify: notify)
+      events = try await IngestStatement.run(deliveries, on: store.writer, ids: ids, notify: notify)
     } catch {
       guard error.isDataFault else { throw error }
       return (.dead(reason: "store: \(error)"), [])
     }
-    switch outcome {
+    switch deliveries[0].outcome {
     case .done: return (.done, events)
     case .dead(let reason): return (.dead(reason: reason), events)
     }

@@ -19,7 +19,12 @@ package struct WebhookReceiver: Sendable {
   /// What waits for it is bounded by the bodies that the HTTP server holds at once.
   private static let readers = BlockingPool(threads: 1)
 
+  /// What any platform uses.
+  package static let methods: [HTTPMethod] = [.post, .get, .put]
+
   package let store: HubStore
+  package let baseURL: String
+  package let keySets: KeySetStore
   package let directory: AccountDirectory
   package let writers: [IngestWriter]
   package let relay: EventRelay
@@ -29,10 +34,13 @@ package struct WebhookReceiver: Sendable {
   package let log: Logger
 
   package init(
-    store: HubStore, directory: AccountDirectory, writers: [IngestWriter], relay: EventRelay,
+    store: HubStore, baseURL: String, keySets: KeySetStore, directory: AccountDirectory,
+    writers: [IngestWriter], relay: EventRelay,
     ids: IDSource, clock: WallClock, metrics: HubMetrics, log: Logger
   ) {
     self.store = store
+    self.baseURL = baseURL
+    self.keySets = keySets
     self.directory = directory
     self.writers = writers
     self.relay = relay
@@ -42,55 +50,102 @@ package struct WebhookReceiver: Sendable {
     self.log = log
   }
 
-  /// Answers one webhook request. `platform` and `key` come from the path.
+  /// Answers one webhook request.
+  /// - Parameters:
+  ///   - key: the account's, from the path; nil: the URL of an app, whose accounts the payload names.
+  ///   - subpath: what the platform put behind the account's URL.
   package func receive(
-    _ request: HTTPRequest, platform name: String, key: String, now: LoopInstant
+    _ request: HTTPRequest, platform name: String, key: String?, subpath: String, now: LoopInstant
   ) async -> HTTPResponse {
     guard let platform = PlatformCatalogue.named(name) else {
       return refuse("unknown", .unknownPlatform)
     }
-    let account: Account?
+    guard platform.methods.contains(request.method.name) else {
+      return Self.methodNotAllowed(platform.methods)
+    }
+    let owners: [Account]
     do {
-      account = try await directory.account(key, store: store, now: now)
+      owners = try await self.owners(platform, key, now: now)
     } catch {
       return unavailable(name)
     }
-    guard let account, account.platform == platform.name else { return refuse(name, .unknownAccount) }
+    guard !owners.isEmpty else { return refuse(name, .unknownAccount) }
+    let webhook = WebhookRequest(request, baseURL: baseURL, subpath: subpath)
     let received = clock.now()
-    let webhook = WebhookRequest(request)
-    switch platform.receive(webhook, secrets: account.secrets, now: received) {
-    case .answer(let answer):
-      metrics.ingested(name, .handshake)
-      return HTTPResponse(answer)
-    case .refused(let reason):
-      log.info(
-        "webhook refused",
-        ["platform": .string(name), "account": .string("\(account.id)"), "reason": .string(reason)])
-      return refuse(name, .badSignature)
-    case .accepted(_, let answer):
-      return await store(webhook, account, platform, received: received, answer: answer)
+    var reasons: [String] = []
+    for owner in owners {
+      switch await verdict(webhook, owner, platform, received: received) {
+      case .answer(let answer):
+        metrics.ingested(name, .handshake)
+        return HTTPResponse(answer)
+      case .accepted(let answer):
+        return await store(webhook, owner, platform, received: received, answer: answer, now: now)
+      case .refused(let reason): reasons.append(reason)
+      case .needsKeys: return unavailable(name)
+      }
     }
+    log.info(
+      "webhook refused",
+      [
+        "platform": .string(name), "account": .string(key == nil ? "app" : "\(owners[0].id)"),
+        "reason": .string(reasons.first ?? ""),
+      ])
+    return refuse(name, .badSignature)
+  }
+
+  /// Whose credentials a request may be signed with.
+  private func owners(
+    _ platform: any Platform, _ key: String?, now: LoopInstant
+  ) async throws -> [Account] {
+    guard let key else { return try await directory.apps(platform.name, store: store, now: now) }
+    let account = try await directory.account(key, store: store, now: now)
+    return account.flatMap { $0.platform == platform.name ? [$0] : nil } ?? []
+  }
+
+  /// `.needsKeys`: they cannot be had now.
+  private func verdict(
+    _ request: WebhookRequest, _ owner: Account, _ platform: any Platform, received: Timestamp
+  ) async -> WebhookVerdict {
+    let first = platform.receive(
+      request, WebhookContext(secrets: owner.secrets, now: received, keySets: keySets.cached(at: received)))
+    guard case .needsKeys(let url) = first else { return first }
+    guard await keySets.refresh(url, now: received) else { return first }
+    let second = platform.receive(
+      request, WebhookContext(secrets: owner.secrets, now: received, keySets: keySets.cached(at: received)))
+    guard case .needsKeys = second else { return second }
+    return .refused(reason: "it is signed by a key that \(url) does not have")
   }
 
   private func store(
-    _ request: WebhookRequest, _ account: Account, _ platform: any Platform, received: Timestamp,
-    answer: WebhookAnswer
+    _ request: WebhookRequest, _ owner: Account, _ platform: any Platform, received: Timestamp,
+    answer: WebhookAnswer, now: LoopInstant
   ) async -> HTTPResponse {
     let name = platform.name.rawValue
     let id = ids.next()
-    let read: @Sendable () -> ParsedDelivery = {
-      DeliveryReader.read(id: id, request: request, account: account, platform: platform, received: received)
+    let read: @Sendable () -> ReadDelivery = {
+      DeliveryReader.read(id: id, request: request, owner: owner, platform: platform, received: received)
     }
-    let delivery: ParsedDelivery
     do {
-      delivery = request.body.count > Self.largeBytes ? try await Self.readers.run(read) : read()
-      try await writer(for: account.id).commit(delivery)
+      let reading = request.content.count > Self.largeBytes ? try await Self.readers.run(read) : read()
+      var accounts: [String: Account] = [:]
+      for account in reading.otherAccounts {
+        accounts[account] = try await directory.account(
+          tenant: owner.tenant, platform: platform.name, externalID: account, store: store, now: now)
+      }
+      let deliveries = reading.dealt(to: accounts, ids: ids)
+      for delivery in deliveries { try await writer(for: delivery.account).commit(delivery) }
+      for delivery in deliveries { await finish(delivery, name) }
     } catch IngestWriter.Refusal.overloaded {
       metrics.ingested(name, .overloaded)
       return Problem.overloaded.response()
     } catch {
       return unavailable(name)
     }
+    return HTTPResponse(answer)
+  }
+
+  /// After the commit.
+  private func finish(_ delivery: ParsedDelivery, _ name: String) async {
     if case .dead(let reason) = delivery.outcome {
       metrics.ingested(name, .dead)
       log.warning(
@@ -99,8 +154,7 @@ package struct WebhookReceiver: Sendable {
     } else {
       metrics.ingested(name, .stored)
     }
-    await announceTyping(delivery.items, account)
-    return HTTPResponse(answer)
+    await announceTyping(delivery)
   }
 
   /// One account always goes to the same writer: its order is kept and no two writers meet on its rows.
@@ -111,11 +165,11 @@ package struct WebhookReceiver: Sendable {
   }
 
   /// Typing is passed on and not stored.
-  private func announceTyping(_ items: [InboundItem], _ account: Account) async {
-    for case .typing(let typing) in items {
+  private func announceTyping(_ delivery: ParsedDelivery) async {
+    for case .typing(let typing) in delivery.items {
       guard
         let target = try? await store.typingTarget(
-          tenant: account.tenant, account: account.id, conversation: typing.conversation.externalID)
+          tenant: delivery.tenant, account: delivery.account, conversation: typing.conversation.externalID)
       else { continue }
       let payload: JSONValue = [
         "conversationId": .string("\(target.conversation)"),
@@ -130,6 +184,12 @@ package struct WebhookReceiver: Sendable {
   private func unavailable(_ platform: String) -> HTTPResponse {
     metrics.ingested(platform, .unavailable)
     return Problem.unavailable.response()
+  }
+
+  private static func methodNotAllowed(_ methods: [String]) -> HTTPResponse {
+    var response = Problem.methodNotAllowed.response()
+    response.headers.set("allow", methods.joined(separator: ", "))
+    return response
   }
 
   private func refuse(_ platform: String, _ outcome: IngestOutcome) -> HTTPResponse {

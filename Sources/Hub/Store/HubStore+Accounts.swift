@@ -26,13 +26,18 @@ package struct NewAccount: Sendable {
   package let key: String
   /// Sealed; see `CredentialSeal`.
   package let credentials: [UInt8]
+  /// The platform's own id of it; nil: not known.
+  package let externalID: String?
 
-  package init(id: UUIDv7, platform: String, name: String, key: String, credentials: [UInt8]) {
+  package init(
+    id: UUIDv7, platform: String, name: String, key: String, credentials: [UInt8], externalID: String? = nil
+  ) {
     self.id = id
     self.platform = platform
     self.name = name
     self.key = key
     self.credentials = credentials
+    self.externalID = externalID
   }
 }
 
@@ -40,6 +45,8 @@ package struct NewAccount: Sendable {
 package struct AccountChange: Sendable {
   package var name: String?
   package var credentials: [UInt8]?
+  /// Goes with `credentials`.
+  package var externalID: String?
   package var isDisabled: Bool?
   /// Users besides the owner who see the account from now on.
   package var users: [String]?
@@ -86,11 +93,44 @@ extension HubStore {
   package func account(key: String, keys: KeyRing) async throws -> Account? {
     let rows = try await writer.query(
       """
-      SELECT a.id, a.tenant_id, a.platform, a.state, a.credentials FROM accounts a
-      JOIN tenants t ON t.id = a.tenant_id
+      SELECT \(Self.intakeColumns) FROM accounts a JOIN tenants t ON t.id = a.tenant_id
       WHERE a.key = $1 AND a.deleted_at IS NULL AND t.state = 'active'
       """, [.text(key)])
-    guard let row = rows.first else { return nil }
+    return try rows.first.flatMap { try Self.intakeAccount($0, keys) }
+  }
+
+  /// For the intake: by the platform's own id. nil: none of the tenant is connected.
+  package func account(
+    tenant: String, platform: PlatformName, externalID: String, keys: KeyRing
+  ) async throws -> Account? {
+    let rows = try await writer.query(
+      """
+      SELECT \(Self.intakeColumns) FROM accounts a
+      WHERE a.tenant_id = $1 AND a.platform = $2 AND a.external_id = $3 AND a.deleted_at IS NULL
+      """, [.text(tenant), .text(platform.rawValue), .text(externalID)])
+    return try rows.first.flatMap { try Self.intakeAccount($0, keys) }
+  }
+
+  /// Whose a line of the ledger is: an account, also one that was deleted, or an app. One that is in
+  /// neither table any more has no secrets.
+  package func owner(
+    of id: UUIDv7, tenant: String, platform: PlatformName, keys: KeyRing
+  ) async throws -> Account {
+    let rows = try await writer.query(
+      "SELECT \(Self.intakeColumns) FROM accounts a WHERE a.tenant_id = $1 AND a.id = $2",
+      [.text(tenant), .uuid(id)])
+    if let account = try rows.first.flatMap({ try Self.intakeAccount($0, keys) }) { return account }
+    if let app = try await app(id, tenant: tenant, keys: keys) { return app }
+    return Account(
+      id: id, tenant: tenant, platform: platform, key: "", isApp: true, secrets: AccountSecrets(),
+      isDisabled: true)
+  }
+
+  private static let intakeColumns =
+    "a.id, a.tenant_id, a.platform, a.state, a.credentials, a.key, a.external_id"
+
+  /// nil: this build does not have the platform.
+  private static func intakeAccount(_ row: PostgresRow, _ keys: KeyRing) throws -> Account? {
     let id = try row.uuid(0)
     let tenant = try row.string(1)
     guard let platform = PlatformCatalogue.named(try row.string(2)) else { return nil }
@@ -99,7 +139,8 @@ extension HubStore {
       secrets = try CredentialSeal.open(blob, tenant: tenant, account: id, keys: keys)
     }
     return Account(
-      id: id, tenant: tenant, platform: platform.name, key: key, secrets: secrets,
+      id: id, tenant: tenant, platform: platform.name, key: try row.string(5),
+      externalID: try row.optionalString(6), secrets: secrets,
       isDisabled: try row.string(3) == "disabled")
   }
 
@@ -136,10 +177,10 @@ extension HubStore {
     let binds: [PostgresBind] = [.text(principal.tenant), .uuid(account.id)]
     let results = try await writer.batch([
       PostgresStatement(
-        "SELECT create_account($1, $2, $3, $4, $5, $6, $7)",
+        "SELECT create_account($1, $2, $3, $4, $5, $6, $7, '{}', $8)",
         binds + [
           .text(account.platform), .text(account.name), .text(principal.user), .text(account.key),
-          .bytes(account.credentials),
+          .bytes(account.credentials), .text(account.externalID),
         ]),
       // Its platform sends by itself: nothing has to be started.
       PostgresStatement("UPDATE accounts SET state = 'connected' WHERE tenant_id = $1 AND id = $2", binds),
@@ -158,11 +199,15 @@ extension HubStore {
       PostgresStatement(
         """
         UPDATE accounts SET name = coalesce($3, name), credentials = coalesce($4, credentials),
+          external_id = CASE WHEN $4::bytea IS NULL THEN external_id ELSE $6 END,
           state = CASE WHEN $5 THEN 'disabled' WHEN NOT $5 AND state = 'disabled' THEN 'connected'
             ELSE state END,
           updated_at = now()
         WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
-        """, binds + [.text(change.name), .bytes(change.credentials), .bool(change.isDisabled)]),
+        """,
+        binds + [
+          .text(change.name), .bytes(change.credentials), .bool(change.isDisabled), .text(change.externalID),
+        ]),
       Self.announcement(account.key),
     ]
     if let users = change.users { statements += Self.sharing(binds, account, users) }

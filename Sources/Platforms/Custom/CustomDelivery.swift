@@ -24,7 +24,7 @@ enum CustomDelivery {
       do throws(NormaliseError) {
         guard let members = element.object else { throw .wrongType(path: path, expected: "an object") }
         let reader = JSONReader(members, path: path)
-        result.items.append(try CustomItem(reader, receivedAt: receivedAt).item())
+        result.add([try CustomItem(reader, receivedAt: receivedAt).item()])
       } catch {
         result.faults.append(error)
       }

@@ -32,7 +32,7 @@ struct CustomPlatform: Platform {
     secrets[Self.secretField].isEmpty ? [Self.secretField: "whsec_" + Base64.encode(random(32))] : [:]
   }
 
-  func receive(_ request: WebhookRequest, secrets: AccountSecrets, now: Timestamp) -> WebhookVerdict {
+  func receive(_ request: WebhookRequest, _ context: WebhookContext) -> WebhookVerdict {
     // Svix signs the same under its own names.
     let prefix = request.header("webhook-id") == nil && request.header("svix-id") != nil ? "svix" : "webhook"
     let id = request.header("\(prefix)-id")
@@ -40,30 +40,28 @@ struct CustomPlatform: Platform {
       try StandardWebhooks.verify(
         id: id, timestamp: request.header("\(prefix)-timestamp"),
         signatures: request.header("\(prefix)-signature"), body: request.body,
-        secrets: secrets[Self.secretField].compactMap { StandardWebhooks.Secret($0) }, now: now.seconds)
-      return .accepted(deliveryKey: id, answer: .ok)
+        secrets: context.secrets[Self.secretField].compactMap { StandardWebhooks.Secret($0) },
+        now: context.now.seconds)
+      return .accepted(.ok)
     } catch {
       return .refused(reason: error.description)
     }
   }
 
-  func normalise(
-    _ body: [UInt8], headers: KeptHeaders, receivedAt: Timestamp
-  ) throws(NormaliseError) -> Normalised {
-    try CustomDelivery.read(JSONReader(body: body), receivedAt: receivedAt)
+  func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised {
+    try CustomDelivery.read(JSONReader(body: delivery.body), receivedAt: delivery.receivedAt)
   }
 
-  func sign(
-    _ body: [UInt8], secrets: AccountSecrets, now: Timestamp, id: String
-  ) -> [WebhookHeader]? {
+  func signed(
+    _ request: WebhookRequest, secrets: AccountSecrets, now: Timestamp, id: String
+  ) -> WebhookRequest? {
     let keys = secrets[Self.secretField].compactMap { StandardWebhooks.Secret($0) }
     let entries = keys.compactMap { key in
-      StandardWebhooks.sign(id: id, timestamp: now.seconds, body: body, secret: key)
+      StandardWebhooks.sign(id: id, timestamp: now.seconds, body: request.body, secret: key)
     }
     guard !entries.isEmpty else { return nil }
-    return [
+    return request.adding(
       WebhookHeader("webhook-id", id), WebhookHeader("webhook-timestamp", String(now.seconds)),
-      WebhookHeader("webhook-signature", entries.joined(separator: " ")),
-    ]
+      WebhookHeader("webhook-signature", entries.joined(separator: " ")))
   }
 }

@@ -45,28 +45,24 @@ struct TelegramPlatform: Platform {
     secrets[Self.secretField].isEmpty ? [Self.secretField: Base64.encode(random(32), .url)] : [:]
   }
 
-  func receive(_ request: WebhookRequest, secrets: AccountSecrets, now: Timestamp) -> WebhookVerdict {
+  func receive(_ request: WebhookRequest, _ context: WebhookContext) -> WebhookVerdict {
     guard let token = request.header(Self.secretHeader) else {
       return .refused(reason: "the header \(Self.secretHeader) is missing")
     }
-    // Every secret is compared, so the time does not tell which one matched.
-    var isKnown = false
-    for secret in secrets[Self.secretField] where !secret.isEmpty {
-      if constantTimeEquals(token, secret) { isKnown = true }
+    guard context.secrets.contains(token, in: Self.secretField) else {
+      return .refused(reason: "the secret token is wrong")
     }
-    guard isKnown else { return .refused(reason: "the secret token is wrong") }
-    return .accepted(deliveryKey: nil, answer: .ok)
+    return .accepted(.ok)
   }
 
-  func normalise(
-    _ body: [UInt8], headers: KeptHeaders, receivedAt: Timestamp
-  ) throws(NormaliseError) -> Normalised {
-    Normalised(items: try TelegramUpdate(JSONReader(body: body), receivedAt: receivedAt).items())
+  func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised {
+    let update = try TelegramUpdate(JSONReader(body: delivery.body), receivedAt: delivery.receivedAt)
+    return Normalised(items: try update.items())
   }
 
-  func sign(
-    _ body: [UInt8], secrets: AccountSecrets, now: Timestamp, id: String
-  ) -> [WebhookHeader]? {
-    secrets[Self.secretField].first.map { [WebhookHeader(Self.secretHeader, $0)] }
+  func signed(
+    _ request: WebhookRequest, secrets: AccountSecrets, now: Timestamp, id: String
+  ) -> WebhookRequest? {
+    secrets[Self.secretField].first.map { request.adding(WebhookHeader(Self.secretHeader, $0)) }
   }
 }

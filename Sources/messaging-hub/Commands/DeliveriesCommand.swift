@@ -83,8 +83,11 @@ struct DeliveriesCommand: Command {
     for text in arguments.positionals { given.append(try id(text)) }
     let filter = try filter(arguments)
     let ids = given
-    let counts = try await CommandDatabase.withStore(try program.settings()) { store, _ in
-      try await replay(all ? nil : ids, filter, store)
+    let settings = try program.settings()
+    let keys = try SecretStore(settings).secrets(settings).keys
+    let counts = try await CommandDatabase.withStore(settings) { store, _ in
+      try await replay(
+        all ? nil : ids, filter, Replay(store: store, keys: keys, ids: IDSource(clock: Program.clock)))
     }
     Console.line(
       "\(counts.done) read, \(counts.unchanged) unchanged, \(counts.dead.count) still dead")
@@ -101,15 +104,14 @@ struct DeliveriesCommand: Command {
 
   /// - Parameter given: nil: everything that the filter lets through.
   private static func replay(
-    _ given: [UUIDv7]?, _ filter: DeliveryFilter, _ store: HubStore
+    _ given: [UUIDv7]?, _ filter: DeliveryFilter, _ replay: Replay
   ) async throws -> Counts {
-    let replay = Replay(store: store, ids: IDSource(clock: Program.clock))
     var counts = Counts()
     var ids = given ?? []
     var position: (at: Timestamp, id: UUIDv7)?
     repeat {
       if given == nil {
-        let page = try await store.deliveries(filter, behind: position, limit: 200)
+        let page = try await replay.store.deliveries(filter, behind: position, limit: 200)
         ids = page.items.map(\.id)
         if case .delivery(let at, let id)? = page.next { position = (at, id) } else { position = nil }
       }

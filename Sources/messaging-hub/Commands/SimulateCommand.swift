@@ -26,6 +26,8 @@ struct SimulateCommand: Command {
   static let positionalsMax = 2
 
   private struct Target: Sendable {
+    /// As the platform knows the hub: some sign the URL.
+    let baseURL: String
     let key: String
     let secrets: AccountSecrets
   }
@@ -86,9 +88,9 @@ struct SimulateCommand: Command {
     if let secret = arguments["secret"] {
       guard let key else { throw UsageError("--secret goes with --account") }
       guard let field = platform.credentials.first(where: { $0.isSecret }) else {
-        return Target(key: key, secrets: .init())
+        return Target(baseURL: settings.hub.baseURL, key: key, secrets: .init())
       }
-      return Target(key: key, secrets: AccountSecrets([field.name: [secret]]))
+      return Target(baseURL: settings.hub.baseURL, key: key, secrets: AccountSecrets([field.name: [secret]]))
     }
     let keys = try SecretStore(settings).secrets(settings).keys
     let name = platform.name.rawValue
@@ -105,22 +107,39 @@ struct SimulateCommand: Command {
       else {
         throw Failure("no account of \(name) has the key '\(chosen)'; see: messaging-hub account list")
       }
-      return Target(key: chosen, secrets: account.secrets)
+      return Target(baseURL: settings.hub.baseURL, key: chosen, secrets: account.secrets)
     }
   }
 
   private static func request(
     _ sample: WebhookSample, _ number: Int, _ platform: any Platform, _ target: Target, spoil: Bool
   ) throws(Failure) -> WebhookSender.Request {
-    let body = sample.body.encoded()
+    let path = "/webhooks/\(platform.name)/\(target.key)"
+    let plain = sample.request(url: target.baseURL + path)
     let id = "msg_\(SecureRandom.token(byteCount: 16))"
-    guard let signed = platform.sign(body, secrets: target.secrets, now: .current, id: id) else {
-      throw Failure("the secrets of this account cannot sign")
+    guard let signed = platform.signed(plain, secrets: target.secrets, now: .current, id: id) else {
+      throw Failure("the secrets of this account cannot sign; see Webhooks/\(platform.name)/README.md")
     }
-    let headers = signed.map { ($0.name, spoil ? spoiled($0.value) : $0.value) }
+    let request = spoil ? spoiled(signed, unlike: plain) : signed
     return WebhookSender.Request(
-      path: "/webhooks/\(platform.name)/\(target.key)",
-      headers: [("Content-Type", "application/json")] + sample.headers + headers, body: body)
+      method: request.method,
+      path: path + sample.subpath + (request.query.isEmpty ? "" : "?\(request.query)"),
+      headers: request.headers.map { ($0.name, $0.value) }, body: request.body)
+  }
+
+  /// The request with another signature, wherever the scheme has put it.
+  private static func spoiled(_ signed: WebhookRequest, unlike plain: WebhookRequest) -> WebhookRequest {
+    var request = signed
+    if signed.headers != plain.headers {
+      request.headers = signed.headers.map { header in
+        plain.headers.contains(header) ? header : WebhookHeader(header.name, spoiled(header.value))
+      }
+    } else if signed.query != plain.query {
+      request.query = spoiled(signed.query)
+    } else {
+      request.body = Array(spoiled(String(decoding: signed.body, as: UTF8.self)).utf8)
+    }
+    return request
   }
 
   /// Another value of the same form.

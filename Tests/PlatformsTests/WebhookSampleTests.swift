@@ -1,7 +1,7 @@
 import JSON
 import Testing
 
-@testable import messaging_hub
+@testable import Platforms
 
 @Suite("Samples sent many times")
 struct WebhookSampleTests {
@@ -15,15 +15,15 @@ struct WebhookSampleTests {
     let expected: JSONValue = [
       "update_id": 8, "message": ["message_id": 10, "chat": ["id": 1], "text": "x"],
     ]
-    #expect(sample.varied(3).body == expected)
+    #expect(sample.varied(3).document == expected)
     #expect(sample.varied(0) == sample)
   }
 
   @Test("ids that are texts get another end")
   func texts() throws {
     let sample = try sample(#"{"type":"message","conversation":{"id":"c"},"message":{"id":"m"}}"#)
-    #expect(sample.varied(2).body["message"]?["id"] == "m-2")
-    #expect(sample.varied(2).body["conversation"]?["id"] == "c")
+    #expect(sample.varied(2).document?["message"]?["id"] == "m-2")
+    #expect(sample.varied(2).document?["conversation"]?["id"] == "c")
   }
 
   @Test("a text without a request is no sample", arguments: ["", "{}", "[]", #"{"request":{}}"#])

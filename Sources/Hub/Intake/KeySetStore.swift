@@ -1,0 +1,84 @@
+package import Bytes
+import Foundation
+import FoundationNetworking
+package import Security
+import Synchronization
+
+/// Public keys of platforms that sign tokens: fetched from their JSON Web Key Sets (RFC 7517), kept, and
+/// fetched again when a token names a key that is not among them.
+///
+/// A stranger can name any key, so a set is fetched at most once in `intervalSeconds` whatever comes in.
+/// One for the process; any thread may call it.
+package final class KeySetStore: Sendable {
+  /// After that a set is fetched anew: a key that was taken back must not live for ever.
+  static let lifetimeSeconds: Int64 = 86_400
+  static let intervalSeconds: Int64 = 30
+  static let bytesMax = 1 << 20
+  private static let timeMax: TimeInterval = 5
+
+  private struct Entry {
+    var keys: [JWTKey] = []
+    var fetchedAt: Int64?
+    var triedAt: Int64?
+    var fetching: Task<[JWTKey]?, Never>?
+  }
+
+  private let entries = Mutex<[String: Entry]>([:])
+  private let mirrors: [String: String]
+
+  /// - Parameter mirrors: other places to fetch sets from, by their own URL.
+  package init(mirrors: [String: String] = [:]) {
+    self.mirrors = mirrors
+  }
+
+  /// The sets that are not too old.
+  package func cached(at now: Timestamp) -> [String: [JWTKey]] {
+    entries.withLock { entries in
+      entries.compactMapValues { entry in
+        guard let fetchedAt = entry.fetchedAt, now.seconds - fetchedAt < Self.lifetimeSeconds else {
+          return nil
+        }
+        return entry.keys
+      }
+    }
+  }
+
+  /// Fetches a set, unless that was done just now.
+  /// - Returns: whether what is cached is fresh; false: it cannot be had.
+  package func refresh(_ url: String, now: Timestamp) async -> Bool {
+    let task = entries.withLock { entries -> Task<[JWTKey]?, Never>? in
+      var entry = entries[url] ?? Entry()
+      if let running = entry.fetching { return running }
+      if let triedAt = entry.triedAt, now.seconds - triedAt < Self.intervalSeconds { return nil }
+      entry.triedAt = now.seconds
+      let address = mirrors[url] ?? url
+      let task = Task { await Self.fetch(address) }
+      entry.fetching = task
+      entries[url] = entry
+      return task
+    }
+    guard let task else {
+      return entries.withLock { $0[url]?.fetchedAt != nil && $0[url]?.fetchedAt == $0[url]?.triedAt }
+    }
+    let keys = await task.value
+    entries.withLock { entries in
+      var entry = entries[url] ?? Entry()
+      entry.fetching = nil
+      if let keys {
+        entry.keys = keys
+        entry.fetchedAt = entry.triedAt
+      }
+      entries[url] = entry
+    }
+    return keys != nil
+  }
+
+  private static func fetch(_ address: String) async -> [JWTKey]? {
+    guard let url = URL(string: address) else { return nil }
+    let request = URLRequest(url: url, cachePolicy: .reloadIgnoringLocalCacheData, timeoutInterval: timeMax)
+    guard let (data, response) = try? await URLSession.shared.data(for: request),
+      (response as? HTTPURLResponse)?.statusCode == 200, data.count <= bytesMax
+    else { return nil }
+    return try? JWTKey.keys(jwks: Array(data))
+  }
+}

@@ -1,0 +1,60 @@
+import Bytes
+import Foundation
+import JSON
+import Platforms
+import Security
+import Testing
+
+/// What a vector means in the hub's terms: which platform judges it, by which credentials, when.
+enum VectorContext {
+  /// Names that the vectors and the catalogue have in common, other than by themselves.
+  private static let names = ["standard-webhooks": "custom"]
+
+  /// nil: the catalogue does not have it.
+  static func platform(_ vector: JSONValue) -> (any Platform)? {
+    let name = vector["platform"]?.string ?? ""
+    return PlatformCatalogue.named(names[name] ?? name)
+  }
+
+  static func request(_ vector: JSONValue) throws -> WebhookRequest {
+    let target = try #require(vector["url"]?.string)
+    let parts = target.split(separator: "?", maxSplits: 1).map(String.init)
+    return WebhookRequest(
+      method: try #require(vector["method"]?.string), url: parts[0], subpath: subpath(vector, parts[0]),
+      query: parts.count > 1 ? parts[1] : "",
+      headers: (vector["headers"]?.object ?? [:]).compactMap { name, value in
+        value.string.map { WebhookHeader(name, $0) }
+      },
+      body: Array((vector["body"]?.string ?? "").utf8))
+  }
+
+  /// Some platforms put a path of their own behind the URL.
+  private static func subpath(_ vector: JSONValue, _ url: String) -> String {
+    guard let range = url.range(of: "/_matrix/") else { return "" }
+    return String(url[range.lowerBound...])
+  }
+
+  static func context(_ vector: JSONValue, _ platform: any Platform) throws -> WebhookContext {
+    var secrets = AccountSecrets()
+    for (name, value) in try credentials(vector) { secrets.set(name, [value]) }
+    #expect(platform.fault(in: secrets) == nil)
+    let now = try #require(vector["now"]?.integer)
+    return WebhookContext(
+      secrets: secrets, now: Timestamp(seconds: now), keySets: try keySets(vector, platform))
+  }
+
+  /// By the vector's platform: how its secret is called here.
+  private static func credentials(_ vector: JSONValue) throws -> [String: String] {
+    let secret = try #require(vector["secret"])
+    let text = secret.string ?? ""
+    switch vector["platform"]?.string ?? "" {
+    case "telegram": return ["webhookSecret": text]
+    case "standard-webhooks": return ["webhookSecret": secret["public_key"]?.string ?? text]
+    default: return [:]
+    }
+  }
+
+  private static func keySets(_ vector: JSONValue, _ platform: any Platform) throws -> [String: [JWTKey]] {
+    [:]
+  }
+}
