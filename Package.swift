@@ -82,7 +82,8 @@ let package = Package(
     program(
       "hub-bench",
       [
-        "HTTPServer", "HTTPWire", "WebSocketWire", "SocketIOWire", "EventLoop", "Bytes", "JSON", "CLinux",
+        "Hub", "Platforms", "HTTPServer", "HTTPWire", "WebSocketWire", "SocketIOWire", "EventLoop", "Bytes",
+        "JSON", "CLinux",
       ]),
 
     // The build tool that carries Migrations/ and Webhooks/ into the binary.

@@ -52,6 +52,8 @@ package struct HubConfiguration: Sendable {
   package var isDevelopment = true
   /// Origins that browsers may come from.
   package var origins: [String] = ["http://localhost:5173"]
+  /// Apps that are made, or given these credentials, at the start.
+  package var apps: [ConfiguredApp] = []
   /// Where the public keys of platforms are fetched instead, by the URL of their key set.
   package var keySetMirrors: [String: String] = [:]
   /// Event loops; one per core by default.

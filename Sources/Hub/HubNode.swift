@@ -100,9 +100,28 @@ package final class HubNode: Sendable {
       await stop(within: .seconds(1))
       throw error
     }
+    try await saveApps(pools[0].store, on: loops[0])
     startListener(on: loops[0])
     startHousekeeping(pools[0].store, on: loops[0])
     status.set(.ready)
+  }
+
+  /// Makes the apps that the configuration names. One that it no longer names stays.
+  private func saveApps(_ store: HubStore, on loop: EventLoop) async throws {
+    let ids = ids
+    let keys = parts.keys
+    let apps = parts.configuration.apps
+    guard !apps.isEmpty else { return }
+    try await loop.shard.run { shard in
+      shard.assertIsolated()
+      for app in apps {
+        let draft = app.draft
+        try await store.saveApp(
+          tenant: app.tenant, id: ids.next(), platform: draft.platform.name.rawValue, name: draft.name,
+          isConfigured: true
+        ) { CredentialSeal.seal(draft.secrets, tenant: app.tenant, account: $0, keys: keys) }
+      }
+    }
   }
 
   private func migrate(on loop: EventLoop) async throws {

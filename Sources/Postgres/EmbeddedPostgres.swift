@@ -134,6 +134,8 @@ package final class EmbeddedPostgres: Sendable {
         _ = waitUntilStopped(.seconds(5))
       }
     }
+    // What it had started may take a moment longer than the server itself.
+    _ = Self.waitForServers(of: layout.cluster, .seconds(2))
     lock.release()
   }
 

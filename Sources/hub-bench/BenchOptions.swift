@@ -1,6 +1,8 @@
 /// What to measure and for how long: the command line as values.
 struct BenchOptions: Sendable {
   enum Section: String, CaseIterable, Sendable {
+    /// What reading a message costs, per platform.
+    case normalise
     /// Memory per idle connection.
     case idle
     /// From a webhook to a client's screen.
@@ -38,7 +40,7 @@ struct BenchOptions: Sendable {
 
     Starts a hub on a fresh data folder, measures it from outside and prints a table.
 
-      --only LIST             of idle, push, fanout, ingest (default: all)
+      --only LIST             of normalise, idle, push, fanout, ingest (default: all)
       --seconds N             length of each measurement (default 8)
       --rounds N              turns of ingest and pgbench (default 3)
       --connections N         connections that send webhooks (default 256)

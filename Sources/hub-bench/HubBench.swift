@@ -61,6 +61,7 @@ struct HubBench {
       Progress.say("\(section.rawValue): starting")
       do {
         switch section {
+        case .normalise: report.add(section, try NormaliseSection(options: options).measure())
         case .idle: report.add(section, try await IdleSection(hub: hub, options: options).measure())
         case .push: report.add(section, try await PushSection(hub: hub, options: options).measure())
         case .fanout: report.add(section, try await FanOutSection(hub: hub, options: options).measure())

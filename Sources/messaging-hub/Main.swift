@@ -9,8 +9,8 @@ import Postgres
 @main
 struct Main {
   static let commands: [any Command.Type] = [
-    ServeCommand.self, MigrateCommand.self, TokenCommand.self, AccountCommand.self, SimulateCommand.self,
-    DeliveriesCommand.self, VerifyCommand.self, DoctorCommand.self, ConfigCommand.self,
+    ServeCommand.self, MigrateCommand.self, TokenCommand.self, AccountCommand.self, PlatformsCommand.self,
+    SimulateCommand.self, DeliveriesCommand.self, VerifyCommand.self, DoctorCommand.self, ConfigCommand.self,
     DatabaseURLCommand.self,
     VersionCommand.self,
   ]

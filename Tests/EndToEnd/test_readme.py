@@ -70,6 +70,11 @@ def test_the_python_client_of_the_readme_connects(newcomer):
         assert "authenticated" in output.lower() or "dev" in output
 
 
+def test_the_platform_table_is_the_programs_own(newcomer):
+    table = newcomer.command("platforms", "--markdown").stdout.strip()
+    assert README.read_text().split("<!-- platform-table -->")[1].strip() == table
+
+
 def test_the_configuration_table_is_the_programs_own(newcomer):
     table = newcomer.command("config", "--markdown").stdout.strip()
     assert README.read_text().split("<!-- config-table -->")[1].strip() == table

@@ -80,43 +80,6 @@ package struct AccountDraft: Sendable {
   }
 }
 
-/// Checks what an app is to verify by.
-package struct AppDraft: Sendable {
-  package let platform: any Platform
-  package let name: String
-  package let secrets: AccountSecrets
-
-  package init(
-    platform name: String, name appName: String, credentials: JSONValue
-  ) throws(AccountDraft.Fault) {
-    guard let platform = PlatformCatalogue.named(name), !platform.appCredentials.isEmpty else {
-      let known = PlatformCatalogue.all.filter { !$0.appCredentials.isEmpty }.map(\.name.rawValue)
-      throw AccountDraft.Fault(
-        description: "no app of '\(name)' can have one webhook URL for all its accounts; "
-          + "there are apps of: \(known.joined(separator: ", "))", field: "platform")
-    }
-    guard (1...AccountDraft.nameBytesMax).contains(appName.utf8.count) else {
-      throw AccountDraft.Fault(
-        description: "'name' has to be 1 to \(AccountDraft.nameBytesMax) bytes of text", field: "name")
-    }
-    let secrets = try AccountDraft.secrets(credentials, platform)
-    let wanted = platform.appCredentials
-    if let other = secrets.names.first(where: { !wanted.contains($0) }) {
-      throw AccountDraft.Fault(
-        description:
-          "the credential '\(other)' is an account's; an app has \(wanted.joined(separator: ", "))",
-        field: "credentials.\(other)")
-    }
-    guard secrets.names.contains(where: { !secrets[$0].isEmpty }) else {
-      throw AccountDraft.Fault(
-        description: "an app needs \(wanted.joined(separator: " or "))", field: "credentials")
-    }
-    self.platform = platform
-    self.name = appName
-    self.secrets = secrets
-  }
-}
-
 extension HubConfiguration {
   /// Where a platform sends the webhooks of an account.
   package func webhookURL(platform: String, key: String) -> String {

@@ -74,6 +74,16 @@ enum ConfigurationTable {
       "ENCRYPTION_KEY", "32 bytes as hex or base64, several by comma", \.encryptionKeys, secret: true,
       "Seals credentials in the database; the first seals, the others still open (rotation);"
         + " made in development"),
+    .text(
+      "PLATFORM_APPS", "JSON list of {platform, name, credentials}", secret: true,
+      "Apps whose one webhook URL serves all their accounts; the tenant is `default` unless `tenant` says other"
+    ) { value, settings throws(ConfigurationVariable.Unusable) in
+      do throws(AccountDraft.Fault) {
+        settings.hub.apps = try ConfiguredApp.list(parsing: Array(value.utf8))
+      } catch {
+        throw .init("not usable: \(error)")
+      }
+    },
   ]
 
   private static let database: [ConfigurationVariable] = [

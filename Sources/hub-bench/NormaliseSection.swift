@@ -1,0 +1,67 @@
+import Bytes
+import EventLoop
+import Hub
+import Platforms
+
+/// What reading costs: every sample of every platform, again and again, in this process.
+struct NormaliseSection {
+  private static let receivedAt = Timestamp(seconds: 1_795_219_200)
+
+  let options: BenchOptions
+
+  private struct Sum {
+    var seconds = 0.0
+    var messages = 0
+
+    var microsecondsEach: Double { messages == 0 ? 0 : seconds / Double(messages) * 1e6 }
+  }
+
+  func measure() throws -> [Figure] {
+    var figures: [Figure] = []
+    var total = Sum()
+    for platform in PlatformCatalogue.all {
+      let deliveries = WebhookSamples.names(platform: platform.name.rawValue).compactMap {
+        delivery($0, platform)
+      }
+      guard !deliveries.isEmpty else { continue }
+      let sum = measure(deliveries, platform)
+      total.seconds += sum.seconds
+      total.messages += sum.messages
+      figures.append(
+        Figure("\(platform.name.rawValue)_us", platform.displayName, sum.microsecondsEach, "us/message"))
+    }
+    guard total.messages > 0 else { throw BenchFailure("there are no samples") }
+    let mean = Figure(
+      "mean_us", "over all samples", total.microsecondsEach, "us/message", goal: "< 30")
+    return [mean] + figures
+  }
+
+  /// Samples are a hundred or two for each platform: enough turns that the clock's grain is nothing.
+  private func measure(_ deliveries: [WebhookDelivery], _ platform: any Platform) -> Sum {
+    var sum = Sum()
+    let turns = 50
+    for turn in 0...turns {
+      let start = LoopInstant.current()
+      var messages = 0
+      for delivery in deliveries {
+        // A delivery of nothing but a status costs what it costs: it counts as one.
+        messages += max(1, (try? platform.normalise(delivery))?.items.count ?? 0)
+      }
+      // The first turn fills the caches.
+      guard turn > 0 else { continue }
+      sum.seconds += (LoopInstant.current() - start).inSeconds
+      sum.messages += messages
+    }
+    return sum
+  }
+
+  private func delivery(_ name: String, _ platform: any Platform) -> WebhookDelivery? {
+    guard let text = WebhookSamples.sample(platform: platform.name.rawValue, name: name),
+      let sample = WebhookSample(parsing: text)
+    else { return nil }
+    let request = sample.request(url: "https://hub.example.com/webhooks/\(platform.name)/key")
+    return WebhookDelivery(
+      body: request.content, headers: KeptHeaders(of: request, platform: platform),
+      receivedAt: Self.receivedAt, secrets: sample.credentials)
+  }
+}
