@@ -76,7 +76,7 @@ enum ConfigurationTable {
         + " made in development"),
     .text(
       "PLATFORM_APPS", "JSON list of {platform, name, credentials}", secret: true,
-      "Apps whose one webhook URL serves all their accounts; the tenant is `default` unless `tenant` says other"
+      "Apps whose one webhook URL serves all their accounts; `tenant` may name another than `default`"
     ) { value, settings throws(ConfigurationVariable.Unusable) in
       do throws(AccountDraft.Fault) {
         settings.hub.apps = try ConfiguredApp.list(parsing: Array(value.utf8))
