@@ -32,6 +32,7 @@ let package = Package(
   products: [
     .executable(name: "messaging-hub", targets: ["messaging-hub"]),
     .executable(name: "hub-bench", targets: ["hub-bench"]),
+    .executable(name: "wire-echo", targets: ["wire-echo"]),
   ],
   targets: [
     // The C doors.
@@ -85,6 +86,12 @@ let package = Package(
         "Hub", "Platforms", "HTTPServer", "HTTPWire", "WebSocketWire", "SocketIOWire", "EventLoop", "Bytes",
         "JSON", "CLinux",
       ]),
+    program(
+      "wire-echo",
+      [
+        "SocketIOServer", "SocketIOWire", "HTTPServer", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes",
+        "JSON",
+      ]),
 
     // The build tool that carries Migrations/ and Webhooks/ into the binary.
     .executableTarget(name: "embed-files", swiftSettings: settings),
@@ -112,6 +119,7 @@ let package = Package(
       name: "hub-benchTests", dependencies: ["hub-bench", "Bytes", "JSON"], swiftSettings: settings),
     .testTarget(
       name: "messaging-hubTests", dependencies: ["messaging-hub", "Hub"], swiftSettings: settings),
+    .testTarget(name: "wire-echoTests", dependencies: ["wire-echo"], swiftSettings: settings),
     .testTarget(name: "ProjectTests", swiftSettings: settings),
   ]
 )

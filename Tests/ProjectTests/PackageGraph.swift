@@ -44,7 +44,7 @@ enum PackageGraph {
     "EventLoop": .machinery, "Postgres": .machinery, "HTTPServer": .machinery, "SocketIOServer": .machinery,
     "Messaging": .domain, "Platforms": .domain,
     "Hub": .product,
-    "messaging-hub": .program, "hub-bench": .program,
+    "messaging-hub": .program, "hub-bench": .program, "wire-echo": .program,
     "embed-files": .tool, "EmbedFiles": .tool,
   ]
 
