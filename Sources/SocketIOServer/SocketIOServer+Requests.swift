@@ -107,8 +107,7 @@ extension SocketIOServer {
     }
     let deflate =
       configuration.allowsCompression
-      ? PerMessageDeflate.negotiate(offers: request.headers.all("sec-websocket-extensions")) : nil
-    if let deflate { response.headers.set("Sec-WebSocket-Extensions", deflate.response) }
+      ? WebSocketHandshake.agreeOnCompression(request, .frugal, in: &response) : nil
     // No capture list: with one, Swift 6.3 runs an asynchronous closure off its caller's executor.
     return .upgrade(response) { socket, leftover in
       guard socket.loop !== self.loop else {
