@@ -2,7 +2,8 @@
 # The Autobahn test suite against wire-echo: WebSocket (cases 1 to 10) and permessage-deflate (12, 13).
 # The suite is of its time and needs Python 2.7; where there is none, this says so and does nothing.
 #
-# PYTHON2 names another interpreter than `python2.7`. CASES chooses, "1.* 9.3.*" for example. Reports are under .build/autobahn-reports.
+# PYTHON2 names another interpreter than `python2.7`, WIRE_ECHO a built program. CASES chooses, "1.* 9.3.*"
+# for example. Reports are under .build/autobahn-reports.
 set -euo pipefail
 cases=${CASES:-1.* 2.* 3.* 4.* 5.* 6.* 7.* 9.* 10.* 12.* 13.*}
 suite=.build/autobahn
@@ -27,11 +28,12 @@ if [ ! -f "$suite/$version" ]; then
   [ -d "$suite/autobahntestsuite" ] || { echo "The Autobahn test suite could not be installed." >&2; exit 1; }
   touch "$suite/$version"
 fi
-.ci/build.sh wire-echo
+program=${WIRE_ECHO:-.build/release/wire-echo}
+[ -n "${WIRE_ECHO:-}" ] || .ci/build.sh wire-echo
 
 rm -rf "$reports"
 mkdir -p "$reports"
-.build/release/wire-echo >"$reports/echo.out" &
+"$program" >"$reports/echo.out" &
 echo_process=$!
 trap 'kill "$echo_process" 2>/dev/null || true' EXIT
 for _ in $(seq 100); do

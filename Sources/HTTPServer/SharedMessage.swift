@@ -1,40 +1,61 @@
 import Synchronization
 package import WebSocketWire
 
-/// A message for any number of connections of a server: its frame is written once, and compressed at
-/// most once, when the first connection comes that wants it so. The bytes are shared by all of them.
+/// A message for any number of connections of a server: it is made, and its frame is written, when the
+/// first connection wants it, and compressed at most once. The bytes are shared by all of them.
 package final class SharedMessage: Sendable {
+  private enum State {
+    case wanted(@Sendable () -> WebSocketMessage)
+    case written(Written)
+  }
+
+  private struct Written {
+    let opcode: WebSocketOpcode
+    let frame: [UInt8]
+    let payloadBytes: Int
+    var compressed = Compressed.notTried
+  }
+
   private enum Compressed {
     case notTried
-    /// It is no shorter for it.
-    case none
+    /// The message is no shorter for it.
+    case useless
     case frame([UInt8])
   }
 
-  /// The whole frame, not compressed.
-  package let frame: [UInt8]
-  private let opcode: WebSocketOpcode
-  private let payloadOffset: Int
-  private let compressed = Mutex(Compressed.notTried)
+  private let state: Mutex<State>
 
-  package init(_ message: WebSocketMessage) {
-    opcode = message.opcode
-    frame = FrameWriter.frame(opcode, message.bytes)
-    payloadOffset = frame.count - message.bytes.count
+  package init(_ message: @autoclosure @escaping @Sendable () -> WebSocketMessage) {
+    state = Mutex(.wanted(message))
   }
 
   /// What to send to a connection where `agreed` was negotiated.
-  func frame(for agreed: PerMessageDeflate?) -> [UInt8] {
-    guard let agreed, agreed.takesSharedFrames, frame.count - payloadOffset >= agreed.messageBytesMin else {
-      return frame
-    }
-    return compressed.withLock { compressed in
-      if case .notTried = compressed {
-        let payload = MessageDeflater.independent(Array(frame[payloadOffset...]))
-        compressed = payload.map { .frame(FrameWriter.frame(opcode, $0, isCompressed: true)) } ?? .none
+  package func frame(for agreed: PerMessageDeflate?) -> [UInt8] {
+    state.withLock { state in
+      var written = Self.written(state)
+      defer { state = .written(written) }
+      guard let agreed, agreed.takesSharedFrames, written.payloadBytes >= agreed.messageBytesMin else {
+        return written.frame
       }
-      if case .frame(let bytes) = compressed { return bytes }
-      return frame
+      if case .notTried = written.compressed { written.compressed = Self.compressed(written) }
+      if case .frame(let frame) = written.compressed { return frame }
+      return written.frame
     }
+  }
+
+  private static func written(_ state: State) -> Written {
+    switch state {
+    case .written(let written): return written
+    case .wanted(let make):
+      let message = make()
+      let frame = FrameWriter.frame(message.opcode, message.bytes)
+      return Written(opcode: message.opcode, frame: frame, payloadBytes: message.bytes.count)
+    }
+  }
+
+  private static func compressed(_ written: Written) -> Compressed {
+    let payload = Array(written.frame.suffix(written.payloadBytes))
+    guard let compressed = MessageDeflater.independent(payload) else { return .useless }
+    return .frame(FrameWriter.frame(written.opcode, compressed, isCompressed: true))
   }
 }
