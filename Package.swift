@@ -48,7 +48,7 @@ let package = Package(
     module("Security", ["COpenSSL", "Bytes", "JSON"]),
 
     // Wire: pure.
-    module("HTTPWire", ["Bytes"]),
+    module("HTTPWire", ["Bytes", "CZlib"]),
     module("WebSocketWire", ["Bytes", "CZlib"]),
     module("SocketIOWire", ["Bytes"]),
 

@@ -258,6 +258,13 @@ package final class Socket: Selectable, @unchecked Sendable {
     loop.markDirty(self)
   }
 
+  /// Sends what is queued now and not at the end of the turn, where it would share a segment with what is
+  /// written until then.
+  package func flushNow() {
+    loop.assertInLoop()
+    flush()
+  }
+
   /// Writes what is queued, as far as the kernel takes it. The loop calls it once a turn.
   func flush() {
     isDirty = false

@@ -209,6 +209,8 @@ final class HTTPConnection {
       try await stream(exchange, framing, producer)
     case .upgrade(let head, let body):
       try await write(head)
+      // Some WebSocket clients lose a first message that comes in one piece with the answer.
+      socket.flushNow()
       releaseExchange()
       return Upgrade(body: body, leftover: inbound)
     }

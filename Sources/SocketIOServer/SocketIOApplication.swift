@@ -1,3 +1,5 @@
+import SocketIOWire
+
 /// What runs behind a Socket.IO server.
 ///
 /// Everything is called on the server's loop. The calls about one socket come one after the other,
@@ -15,11 +17,11 @@ package protocol SocketIOApplication: Sendable {
     acknowledge: (@Sendable ([UInt8]) -> Void)?
   ) async
 
-  /// An event with binary attachments, which the arguments name by placeholders
-  /// (`{"_placeholder":true,"num":0}`).
+  /// An event, with binary attachments or none, which the arguments name by placeholders
+  /// (`{"_placeholder":true,"num":0}`); the answer may have some too. For applications that take binary.
   func binaryEvent(
     _ socket: SocketIOSocket, name: String, arguments: [[UInt8]], attachments: [[UInt8]],
-    acknowledge: (@Sendable ([UInt8]) -> Void)?
+    acknowledge: (@Sendable (SocketIOAnswer) -> Void)?
   ) async
 
   /// The socket left its namespace. Called once for each that was accepted, and nothing after it.
@@ -30,15 +32,45 @@ extension SocketIOApplication {
   /// Unless the application takes binary, such an event is one with placeholders.
   package func binaryEvent(
     _ socket: SocketIOSocket, name: String, arguments: [[UInt8]], attachments: [[UInt8]],
-    acknowledge: (@Sendable ([UInt8]) -> Void)?
+    acknowledge: (@Sendable (SocketIOAnswer) -> Void)?
   ) async {
-    await event(socket, name: name, arguments: arguments, acknowledge: acknowledge)
+    guard let acknowledge else {
+      return await event(socket, name: name, arguments: arguments, acknowledge: nil)
+    }
+    let answer: @Sendable ([UInt8]) -> Void = { json in
+      acknowledge(SocketIOAnswer(arguments: RawJSONArray.elements(of: json) ?? [], attachments: []))
+    }
+    await event(socket, name: name, arguments: arguments, acknowledge: answer)
   }
+}
+
+/// What a client answered to an event.
+package struct SocketIOAnswer: Sendable, Equatable {
+  /// Each is one JSON text.
+  package let arguments: [[UInt8]]
+  /// What the arguments name by placeholders.
+  package let attachments: [[UInt8]]
+
+  package init(arguments: [[UInt8]], attachments: [[UInt8]]) {
+    self.arguments = arguments
+    self.attachments = attachments
+  }
+}
+
+/// Why there is no answer.
+package enum SocketIOAnswerError: Error, Sendable, Equatable {
+  case timedOut
+  case disconnected
+  /// The client owes too many answers already.
+  case tooMany
 }
 
 /// The answer to a client that asks to join a namespace.
 package enum SocketIOAdmission: Sendable, Equatable {
   case accept
+  /// As `accept`; the client may come back with this secret and its last offset, and be taken for the
+  /// same (connection state recovery). Clients of revision 3 are not told.
+  case recoverable(pid: String)
   /// The client gets a `connect_error` with the message; `json` is its `data`, one JSON text.
   case refuse(message: String, json: [UInt8]? = nil)
 }

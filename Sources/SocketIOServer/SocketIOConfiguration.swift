@@ -29,6 +29,13 @@ package struct SocketIOConfiguration: Sendable {
   /// Compresses WebSocket messages that the client offers to (RFC 7692). It saves bandwidth and
   /// costs processor time; off, as in the original.
   package var allowsCompression = false
+  /// Whether clients of Engine.IO 3 (Socket.IO 2, python-socketio 4) are served. Then a handshake that
+  /// names no revision is one of theirs.
+  package var allowsRevision3 = true
+  /// A cookie with the session's id, for load balancers that keep a client on its node by one. nil: none.
+  package var cookie: SocketIOCookie?
+  /// Answers to polls from this size on are compressed for clients that take gzip; nil: never.
+  package var gzipBytesMin: Int? = 1_024
   /// Which pages may use the server. Requests without an Origin, and from the server's own, always
   /// may.
   package var allowedOrigins = OriginRule.list([])
@@ -61,6 +68,22 @@ package struct SocketIOConfiguration: Sendable {
   static func shard(ofSession id: String) -> UInt8? {
     guard id.utf8.count == 22 else { return nil }
     return Base64.decode(id, .url)?.first
+  }
+}
+
+/// The cookie of a session.
+package struct SocketIOCookie: Sendable, Equatable {
+  package var name = "io"
+  package var path = "/"
+  /// `Strict`, `Lax` or `None`; with `None` browsers want HTTPS.
+  package var sameSite = "Lax"
+  package var isSecure = false
+
+  package init() {}
+
+  /// The value of a Set-Cookie field (RFC 6265).
+  func field(sessionID: String) -> String {
+    "\(name)=\(sessionID); Path=\(path); HttpOnly; SameSite=\(sameSite)\(isSecure ? "; Secure" : "")"
   }
 }
 

@@ -10,10 +10,19 @@ package struct SocketIOFrame: Sendable {
   package let namespace: String
   /// A whole unmasked text frame: header, `4`, packet.
   package let webSocketBytes: [UInt8]
+  /// Binary messages that follow it.
+  package let attachments: [[UInt8]]
   private let packetOffset: Int
 
-  /// `json` is the event's arguments as JSON texts joined by commas; empty for none.
-  package init(event: String, json: [UInt8], namespace: String = "/") {
+  /// - Parameters:
+  ///   - json: the event's arguments as JSON texts joined by commas; empty for none.
+  ///   - attachments: what the arguments name by placeholders (`{"_placeholder":true,"num":0}`).
+  package init(event: String, json: [UInt8], attachments: [[UInt8]] = [], namespace: String = "/") {
+    self.init(event: event, json: json, attachments: attachments, namespace: namespace, answerID: nil)
+  }
+
+  /// - Parameter answerID: asks the client for an answer under this number.
+  init(event: String, json: [UInt8], attachments: [[UInt8]], namespace: String, answerID: UInt64?) {
     var payload: [UInt8] = [UInt8(ascii: "[")]
     payload.reserveCapacity(json.count + event.utf8.count + 6)
     JSONText.append(event, to: &payload)
@@ -22,10 +31,15 @@ package struct SocketIOFrame: Sendable {
       payload.append(contentsOf: json)
     }
     payload.append(UInt8(ascii: "]"))
-    self.init(SocketIOPacket(.event, namespace: namespace, payload: payload))
+    self.init(
+      SocketIOPacket(
+        attachments.isEmpty ? .event : .binaryEvent, namespace: namespace, acknowledgementID: answerID,
+        attachmentCount: attachments.count, payload: payload),
+      attachments: attachments)
   }
 
-  init(_ packet: SocketIOPacket) {
+  init(_ packet: SocketIOPacket, attachments: [[UInt8]] = []) {
+    self.attachments = attachments
     namespace = packet.namespace
     var text: [UInt8] = [UInt8(ascii: "4")]
     text.reserveCapacity(packet.payload.count + packet.namespace.utf8.count + 32)

@@ -1,3 +1,4 @@
+package import EventLoop
 package import HTTPWire
 package import SocketIOWire
 
@@ -36,6 +37,9 @@ package final class SocketIOSocket: @unchecked Sendable, Hashable {
   private let server: SocketIOServer
   var state = State.connecting([])
   package internal(set) var rooms: [String] = []
+  /// Answers that are awaited, by number.
+  private var awaited: [UInt64: UnsafeContinuation<Result<SocketIOAnswer, SocketIOAnswerError>, Never>] = [:]
+  private var answersAsked: UInt64 = 0
 
   init(id: String, namespace: String, client: SocketIOClient, server: SocketIOServer) {
     self.id = id
@@ -54,7 +58,12 @@ package final class SocketIOSocket: @unchecked Sendable, Hashable {
     if case .connected = state { true } else { false }
   }
 
-  package var transport: EngineIOSession.Transport { client?.session.transport ?? .polling }
+  package var loop: EventLoop { server.loop }
+
+  /// Sends a frame to everybody in a room of this namespace, on this loop.
+  package func emit(toRoom room: String, _ frame: SocketIOFrame) { server.emit(to: room, frame) }
+
+  package var transport: EngineIOSession.Transport { client?.transport ?? .polling }
 
   /// Bytes sent to this client, in any namespace, that it has not read.
   package var queuedBytes: Int { client?.queuedBytes ?? 0 }
@@ -77,6 +86,50 @@ package final class SocketIOSocket: @unchecked Sendable, Hashable {
   /// `json` as in `SocketIOFrame`. For an event with one receiver.
   package func emit(event: String, json: [UInt8]) {
     emit(SocketIOFrame(event: event, json: json, namespace: namespace))
+  }
+
+  /// Sends an event only if it can leave at once; for what is worth nothing when it is late. Text only.
+  package func emitVolatile(_ frame: SocketIOFrame) {
+    guard isConnected, client?.isWritable == true else { return }
+    emit(frame)
+  }
+
+  /// Answers that one client may owe at a time.
+  private static let awaitedMax = 256
+
+  /// Sends an event and waits for the client's answer. Not to be awaited within the application's call for
+  /// this socket: while that lasts nothing is read from the client.
+  package func request(
+    event: String, json: [UInt8], attachments: [[UInt8]] = [], timeout: Duration
+  ) async throws(SocketIOAnswerError) -> SocketIOAnswer {
+    guard isConnected, let client else { throw .disconnected }
+    guard awaited.count < Self.awaitedMax else { throw .tooMany }
+    let id = answersAsked
+    answersAsked += 1
+    client.send(
+      SocketIOFrame(
+        event: event, json: json, attachments: attachments, namespace: namespace, answerID: id))
+    // Sending may have ended a slow client.
+    guard isConnected else { throw .disconnected }
+    let answer = await withUnsafeContinuation { continuation in
+      awaited[id] = continuation
+      server.loop.schedule(after: timeout) { [weak self] in self?.settle(id, .failure(.timedOut)) }
+    }
+    return try answer.get()
+  }
+
+  func acknowledged(_ id: UInt64, _ answer: SocketIOAnswer) { settle(id, .success(answer)) }
+
+  private func settle(_ id: UInt64, _ answer: Result<SocketIOAnswer, SocketIOAnswerError>) {
+    awaited.removeValue(forKey: id)?.resume(returning: answer)
+  }
+
+  /// Out of its namespace: nobody answers any more.
+  func leave() {
+    state = .disconnected
+    let left = awaited
+    awaited = [:]
+    for continuation in left.values { continuation.resume(returning: .failure(.disconnected)) }
   }
 
   /// false: it is in too many rooms, or has disconnected.

@@ -112,10 +112,44 @@ extension EngineIOPacket {
 
 /// What one polling request or answer carries: packets in order.
 package enum EngineIOPayload {
+  /// How binary travels.
+  package enum Form: Sendable {
+    /// As base64.
+    case text
+    /// As it is: revision 3, between peers that both can.
+    case binary
+  }
+
   private static let recordSeparator: UInt8 = 0x1e
+  /// Behind the length of a packet in binary form.
+  private static let lengthEnd: UInt8 = 0xff
 
   /// Joins packets for the answer to a poll.
-  package static func encode(_ packets: [EngineIOPacket], revision: EngineIORevision) -> [UInt8] {
+  package static func encode(
+    _ packets: [EngineIOPacket], _ form: Form = .text, revision: EngineIORevision
+  ) -> [UInt8] {
+    form == .binary ? encodeBinary(packets) : encodeText(packets, revision: revision)
+  }
+
+  private static func encodeBinary(_ packets: [EngineIOPacket]) -> [UInt8] {
+    var output: [UInt8] = []
+    for packet in packets {
+      var content: [UInt8] = []
+      if case .binary(let bytes) = packet {
+        output.append(1)
+        content = [4] + bytes
+      } else {
+        output.append(0)
+        packet.appendText(to: &content, revision: .v3)
+      }
+      output.append(contentsOf: String(content.count).utf8.map { $0 - UInt8(ascii: "0") })
+      output.append(lengthEnd)
+      output.append(contentsOf: content)
+    }
+    return output
+  }
+
+  private static func encodeText(_ packets: [EngineIOPacket], revision: EngineIORevision) -> [UInt8] {
     var output: [UInt8] = []
     output.reserveCapacity(packets.reduce(0) { $0 + $1.byteCount + 8 })
     for (index, packet) in packets.enumerated() {
@@ -136,12 +170,16 @@ package enum EngineIOPayload {
 
   /// Splits the body of a POST. It must hold at least one packet and at most `packetsMax`.
   package static func decode(
-    _ body: [UInt8], revision: EngineIORevision, packetsMax: Int
+    _ body: [UInt8], _ form: Form = .text, revision: EngineIORevision, packetsMax: Int
   ) throws(EngineIOParseError) -> [EngineIOPacket] {
     var packets: [EngineIOPacket] = []
     var rest = body[...]
     repeat {
       guard packets.count < packetsMax else { throw .tooManyPackets(limit: packetsMax) }
+      if form == .binary {
+        packets.append(try takeBinary(&rest))
+        continue
+      }
       let text: ArraySlice<UInt8>
       switch revision {
       case .v4:
@@ -156,6 +194,28 @@ package enum EngineIOPayload {
       packets.append(try EngineIOPacket(text: text, allowsBase64: true, revision: revision))
     } while !rest.isEmpty
     return packets
+  }
+
+  /// Protocol 3: 0 for text or 1 for binary, the length's digits as bytes, 255, the packet.
+  private static func takeBinary(_ rest: inout ArraySlice<UInt8>) throws(EngineIOParseError) -> EngineIOPacket
+  {
+    guard let kind = rest.popFirst() else { throw .emptyPacket }
+    guard kind <= 1 else { throw .unknownType(kind) }
+    var count = 0
+    var digitCount = 0
+    while true {
+      guard let digit = rest.popFirst() else { throw .badLength }
+      if digit == lengthEnd { break }
+      guard digit <= 9, digitCount < 9 else { throw .badLength }
+      count = count * 10 + Int(digit)
+      digitCount += 1
+    }
+    guard count > 0, count <= rest.count else { throw .badLength }
+    let content = rest.prefix(count)
+    rest = rest.dropFirst(count)
+    return kind == 1
+      ? try EngineIOPacket(binary: Array(content), revision: .v3)
+      : try EngineIOPacket(text: content, allowsBase64: true, revision: .v3)
   }
 
   /// Protocol 3: `length:packet`, the length in UTF-16 units.

@@ -373,6 +373,10 @@ package struct EngineIOSession: Sendable {
     return actions + [.end(end)]
   }
 
+  /// What waits, for the answer to the handshake of a client that expects more there than the
+  /// handshake.
+  package mutating func takeWaiting() -> [EngineIOPacket] { takeBatch() }
+
   /// The next packets for a poll: at most `pollPacketsMax`, and `payloadBytesMax` unless one alone is
   /// larger.
   private mutating func takeBatch() -> [EngineIOPacket] {

@@ -21,6 +21,9 @@ package struct SocketIOPacket: Sendable, Equatable {
   package let kind: Kind
   /// Begins with `/`, and has no comma.
   package let namespace: String
+  /// What stood behind a `?` in the namespace: how clients of revision 4 and before say who they are.
+  /// Still encoded; not part of what `encoded` gives.
+  package private(set) var namespaceQuery = ""
   /// Set where an answer is asked for, and in the answer.
   package let acknowledgementID: UInt64?
   /// Binary messages that follow. 0 for packets that are not binary.
@@ -85,7 +88,7 @@ extension SocketIOPacket {
       guard count <= limits.attachmentsMax else { throw .tooManyAttachments(limit: limits.attachmentsMax) }
       attachmentCount = Int(count)
     }
-    let namespace = try Self.takeNamespace(&rest, limits)
+    let (namespace, query) = try Self.takeNamespace(&rest, limits)
     let acknowledgementID = Self.takeNumber(&rest)
     if let first = rest.first, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) {
       throw .badAcknowledgementID
@@ -94,6 +97,7 @@ extension SocketIOPacket {
     self.init(
       kind, namespace: namespace, acknowledgementID: acknowledgementID, attachmentCount: attachmentCount,
       payload: Array(rest))
+    namespaceQuery = query
   }
 
   /// Digits up to a number that JavaScript holds exactly. nil: no digits, or too many; those it took
@@ -113,8 +117,8 @@ extension SocketIOPacket {
 
   private static func takeNamespace(
     _ rest: inout ArraySlice<UInt8>, _ limits: SocketIOLimits
-  ) throws(SocketIOParseError) -> String {
-    guard rest.first == UInt8(ascii: "/") else { return "/" }
+  ) throws(SocketIOParseError) -> (name: String, query: String) {
+    guard rest.first == UInt8(ascii: "/") else { return ("/", "") }
     let end = rest.firstIndex(of: UInt8(ascii: ",")) ?? rest.endIndex
     let name = rest[..<end]
     rest = rest[(end == rest.endIndex ? end : end + 1)...]
@@ -122,8 +126,8 @@ extension SocketIOPacket {
       throw .namespaceTooLong(limitBytes: limits.namespaceBytesMax)
     }
     guard let text = String(validating: name, as: UTF8.self) else { throw .badNamespace }
-    // A query behind the name is of protocols before 5; it is not part of the name.
-    return String(text.prefix { $0 != "?" })
+    let parts = text.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+    return (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
   }
 
   private static func check(

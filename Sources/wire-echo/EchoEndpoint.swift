@@ -1,6 +1,7 @@
 import EventLoop
 import HTTPServer
 import HTTPWire
+import SocketIOServer
 
 /// One protocol's place in the program: a path, and what answers there.
 struct EchoEndpoint: Sendable {
@@ -12,8 +13,19 @@ struct EchoEndpoint: Sendable {
 
   /// All that the program serves. A protocol that joins adds its endpoints here.
   static func all(_ options: EchoOptions, on loop: EventLoop) -> [EchoEndpoint] {
-    [
-      EchoEndpoint(path: "/ws", answer: WebSocketEcho.answer)
+    var configuration = SocketIOConfiguration()
+    configuration.pingInterval = options.pingInterval
+    configuration.pingTimeout = options.pingTimeout
+    configuration.allowsRevision3 = options.allowsEngineIO3
+    configuration.allowedOrigins = .any
+    let bodyBytesMax = configuration.payloadBytesMax
+    let socketIO = SocketIOServer(loop: loop, configuration: configuration, application: SocketIOEcho())
+    configuration.path = "/engine.io/"
+    let engineIO = EngineIOServer(loop: loop, configuration: configuration) { EngineIOEcho($0) }
+    return [
+      EchoEndpoint(path: "/ws", answer: WebSocketEcho.answer),
+      EchoEndpoint(path: "/socket.io/", bodyBytesMax: bodyBytesMax) { await socketIO.handle($0) },
+      EchoEndpoint(path: "/engine.io/", bodyBytesMax: bodyBytesMax) { await engineIO.handle($0) },
     ]
   }
 

@@ -24,7 +24,9 @@ struct EchoOptions: Sendable, Equatable {
     Serves the wire protocols on 127.0.0.1 without a hub behind them, for conformance suites of others.
     It prints the line `listening on 127.0.0.1:PORT` and runs until SIGTERM.
 
-      /ws    WebSocket: each message comes back as it is; permessage-deflate as the client asks
+      /ws          WebSocket: each message comes back as it is; permessage-deflate as the client asks
+      /engine.io/  Engine.IO: each message comes back as it is
+      /socket.io/  Socket.IO: namespaces / and /custom, with the events of the protocol's test suite
 
       --port N              the port; 0 for one that is free (default 0)
       --ping-interval MS    Engine.IO's ping interval (default 300)

@@ -50,8 +50,9 @@ enum PackageGraph {
 
   /// What one module has beyond its layer, each with its reason.
   static let exceptions: [String: Set<String>] = [
-    // WebSocket compression is zlib's; nothing else of the wire touches C.
+    // Compression is zlib's; nothing else of the wire touches C.
     "WebSocketWire": ["CZlib"],
+    "HTTPWire": ["CZlib"],
     // JSONSerialization is in Foundation proper, and three times as fast as a decoder.
     "JSON": ["Foundation"],
     // A log line leaves through write(2), on a queue of its own so that no loop waits for a pipe.

@@ -8,24 +8,22 @@ import Synchronization
 import WebSocketWire
 
 /// The requests under the path: handshake, poll, POST, upgrade, preflight.
-extension SocketIOServer {
+extension EngineIOServer {
   /// Answers a request under `configuration.path`. A poll is answered when there is something to
   /// say. CORS headers are part of the answer.
   package func handle(_ request: HTTPRequest) async -> HTTPAnswer {
     loop.assertInLoop()
+    if let preflight = cors.preflight(for: request.head) { return .response(preflight) }
     var answer = await answer(request)
     if case .response(var response) = answer {
       response.headers.set("Cache-Control", "no-store")
-      if !response.headers.contains("vary") {
-        response.headers.add(contentsOf: cors.headers(for: request.head))
-      }
+      response.headers.add(contentsOf: cors.headers(for: request.head))
       answer = .response(response)
     }
     return answer
   }
 
   private func answer(_ request: HTTPRequest) async -> HTTPAnswer {
-    if let preflight = cors.preflight(for: request.head) { return .response(preflight) }
     guard isAllowed(request) else { return .response(refuse(.forbidden)) }
     let query: URLQuery
     do throws(HTTPParseError) {
@@ -40,7 +38,7 @@ extension SocketIOServer {
       return .response(refuse(.unknownTransport))
     }
     guard let id = query["sid"], !id.isEmpty else {
-      return handshake(request, query, transport)
+      return await handshake(request, query, transport)
     }
     if let shard = SocketIOConfiguration.shard(ofSession: id), shard != configuration.homeShard,
       let forward = configuration.forward
@@ -50,7 +48,7 @@ extension SocketIOServer {
     guard let client = client(id) else { return .response(refuse(.unknownSession)) }
     switch transport {
     case .websocket: return upgrade(client, request)
-    case .polling: return .response(await poll(client, request))
+    case .polling: return .response(await poll(client, request, query))
     }
   }
 
@@ -58,15 +56,17 @@ extension SocketIOServer {
 
   private func handshake(
     _ request: HTTPRequest, _ query: URLQuery, _ transport: EngineIOSession.Transport
-  ) -> HTTPAnswer {
+  ) async -> HTTPAnswer {
     guard request.method == .get else { return .response(refuse(.badHandshakeMethod)) }
-    guard query["EIO"] == "4" else { return .response(refuse(.unsupportedVersion)) }
+    guard let revision = revision(query) else { return .response(refuse(.unsupportedVersion)) }
     let handshake = SocketIOHandshake(
       headers: request.headers, query: query, peer: request.peer, isSecure: request.isSecure)
     switch transport {
     case .polling:
-      guard let client = open(.polling, .v4, handshake) else { return .response(busy()) }
-      return .response(payload([client.openPacket], client))
+      guard let client = open(.polling, revision, handshake) else { return .response(busy()) }
+      var response = payload(await client.open(), client, request, query)
+      setCookie(&response.headers, client)
+      return .response(response)
     case .websocket:
       guard request.headers.list("upgrade", contains: "websocket") else {
         return .response(refuse(.badRequest))
@@ -76,7 +76,7 @@ extension SocketIOServer {
       let arrival = Arrival(handshake)
       return switchProtocols(request) { server, connection in
         // Opened only now: a handshake that never completes leaves nothing behind.
-        guard let handshake = arrival.take(), let client = server.open(.websocket, .v4, handshake) else {
+        guard let handshake = arrival.take(), let client = server.open(.websocket, revision, handshake) else {
           return connection.abort()
         }
         await client.serve(connection)
@@ -84,11 +84,31 @@ extension SocketIOServer {
     }
   }
 
-  private func upgrade(_ client: SocketIOClient, _ request: HTTPRequest) -> HTTPAnswer {
+  /// nil: one that is not spoken here.
+  private func revision(_ query: URLQuery) -> EngineIORevision? {
+    switch query["EIO"] {
+    case "4": .v4
+    case "3", nil: configuration.allowsRevision3 ? .v3 : nil
+    default: nil
+    }
+  }
+
+  private func setCookie(_ headers: inout HTTPHeaders, _ client: EngineIOClient) {
+    if let cookie = configuration.cookie { headers.add("Set-Cookie", cookie.field(sessionID: client.id)) }
+  }
+
+  private func upgrade(_ client: EngineIOClient, _ request: HTTPRequest) -> HTTPAnswer {
     guard request.method == .get, request.headers.list("upgrade", contains: "websocket") else {
       return .response(refuse(.badRequest))
     }
-    if let refusal = client.webSocketArrived() { return .response(refuse(refusal)) }
+    // Stock clients take a refused handshake for a fault of the network: what comes at the wrong time is
+    // let in and closed.
+    guard client.webSocketArrived() == nil else {
+      return switchProtocols(request) { _, connection in
+        connection.close()
+        _ = await connection.receive()
+      }
+    }
     loop.schedule(after: configuration.upgradeTimeout) { [weak client] in client?.upgradeTimedOut() }
     let answer = switchProtocols(request) { _, connection in await client.serveProbe(connection) }
     if case .response = answer { client.upgradeTimedOut() }
@@ -97,7 +117,7 @@ extension SocketIOServer {
 
   private func switchProtocols(
     _ request: HTTPRequest,
-    _ serve: @escaping @Sendable (SocketIOServer, WebSocketConnection) async -> Void
+    _ serve: @escaping @Sendable (EngineIOServer, WebSocketConnection) async -> Void
   ) -> HTTPAnswer {
     var response: HTTPResponse
     // The origin was checked for all requests alike.
@@ -128,7 +148,7 @@ extension SocketIOServer {
   /// of its session. Runs on the other loop.
   private func moveHome(
     _ socket: Socket, _ leftover: ByteBuffer, _ deflate: PerMessageDeflate?,
-    _ serve: @escaping @Sendable (SocketIOServer, WebSocketConnection) async -> Void
+    _ serve: @escaping @Sendable (EngineIOServer, WebSocketConnection) async -> Void
   ) {
     let detached: Socket.Detached
     do throws(SocketError) {
@@ -148,7 +168,7 @@ extension SocketIOServer {
     }
   }
 
-  /// Engine.IO has its own heartbeat, and `SocketIOClient.send` bounds the queue over all transports.
+  /// Engine.IO has its own heartbeat, and `EngineIOClient.send` bounds the queue over all transports.
   private var webSocketConfiguration: WebSocketConnection.Configuration {
     WebSocketConnection.Configuration(
       limits: WebSocketLimits(messageBytesMax: configuration.payloadBytesMax), pingInterval: nil,
@@ -157,26 +177,49 @@ extension SocketIOServer {
 
   // MARK: Polling
 
-  private func poll(_ client: SocketIOClient, _ request: HTTPRequest) async -> HTTPResponse {
+  private func poll(
+    _ client: EngineIOClient, _ request: HTTPRequest, _ query: URLQuery
+  ) async -> HTTPResponse {
     switch request.method {
     case .get:
       switch await client.poll() {
-      case .success(let packets): return payload(packets, client)
+      case .success(let packets): return payload(packets, client, request, query)
       case .failure(let refusal): return refuse(refusal)
       }
     case .post:
       guard request.body.count <= configuration.payloadBytesMax else {
         return HTTPResponse.empty(.contentTooLarge)
       }
-      if let refusal = await client.post(request.body) { return refuse(refusal) }
-      return HTTPResponse.text(.ok, "ok")
+      let isBinary = request.headers["content-type"] == "application/octet-stream"
+      var body = request.body
+      if client.revision == .v3 && query["j"] != nil { body = EngineIOScript.payload(ofForm: body) }
+      // Revision 4 has no such bodies; as text one breaks the protocol.
+      let form: EngineIOPayload.Form = isBinary && client.revision == .v3 ? .binary : .text
+      if isBinary && client.revision == .v4 { body = [] }
+      if let refusal = await client.post(body, form) { return refuse(refusal) }
+      // Not text/plain: some old browsers would offer to save it.
+      return HTTPResponse.bytes(.ok, Array("ok".utf8), type: "text/html")
     default: return refuse(.badRequest)
     }
   }
 
-  private func payload(_ packets: [EngineIOPacket], _ client: SocketIOClient) -> HTTPResponse {
-    let bytes = EngineIOPayload.encode(packets, revision: client.session.revision)
-    return HTTPResponse.bytes(.ok, bytes, type: "text/plain; charset=UTF-8")
+  private func payload(
+    _ packets: [EngineIOPacket], _ client: EngineIOClient, _ request: HTTPRequest, _ query: URLQuery
+  ) -> HTTPResponse {
+    let hasBinary = packets.contains { if case .binary = $0 { true } else { false } }
+    let form: EngineIOPayload.Form = hasBinary && client.takesBinaryPayloads ? .binary : .text
+    let bytes = EngineIOPayload.encode(packets, form, revision: client.revision)
+    var response: HTTPResponse
+    if client.revision == .v3, let index = query["j"] {
+      response = .bytes(
+        .ok, EngineIOScript.script(payload: bytes, index: index), type: "text/javascript; charset=UTF-8")
+      response.headers.set("X-Content-Type-Options", "nosniff")
+    } else {
+      response = .bytes(
+        .ok, bytes, type: form == .binary ? "application/octet-stream" : "text/plain; charset=UTF-8")
+    }
+    if let least = configuration.gzipBytesMin { response.compress(for: request.head, bytesMin: least) }
+    return response
   }
 
   // MARK: Refusals and origins
