@@ -174,7 +174,7 @@ struct WebSocketStateMachineTests {
       FrameWriter.frame(.text, Array("a👋".utf8), isFinal: false, maskKey: 0) + frame(.ping, "p")
       + FrameWriter.frame(.continuation, [UInt8](repeating: 98, count: 200), maskKey: 0)
       + FrameWriter.frame(.binary, [UInt8](repeating: 7, count: 300), maskKey: 5)
-    let garbage = [UInt8](repeating: 0xff, count: 400)
+    let garbage = [UInt8](repeating: 0xff, count: 600)
     // Reserved bits where a frame begins, a length that has its top bit set, text that is no UTF-8, a
     // new message inside another.
     let named: [WebSocketFault] = [
