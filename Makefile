@@ -29,6 +29,8 @@ build:
 bench:
 	@.ci/packages.sh build
 	@.ci/build.sh messaging-hub
+	@.ci/build.sh wire-echo
+	@.ci/build.sh echo-yardstick
 	@.ci/build.sh hub-bench
 	@exec .build/release/hub-bench $(BENCH)
 

@@ -33,6 +33,7 @@ let package = Package(
     .executable(name: "messaging-hub", targets: ["messaging-hub"]),
     .executable(name: "hub-bench", targets: ["hub-bench"]),
     .executable(name: "wire-echo", targets: ["wire-echo"]),
+    .executable(name: "echo-yardstick", targets: ["echo-yardstick"]),
   ],
   targets: [
     // The C doors.
@@ -86,6 +87,8 @@ let package = Package(
         "Hub", "Platforms", "HTTPServer", "HTTPWire", "WebSocketWire", "SocketIOWire", "EventLoop", "Bytes",
         "JSON", "CLinux",
       ]),
+    // What hub-bench measures WebSocket echo against.
+    .executableTarget(name: "echo-yardstick"),
     program(
       "wire-echo",
       [

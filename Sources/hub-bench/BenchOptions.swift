@@ -3,6 +3,8 @@ struct BenchOptions: Sendable {
   enum Section: String, CaseIterable, Sendable {
     /// What reading a message costs, per platform.
     case normalise
+    /// WebSocket messages echoed a second, beside a server in C.
+    case echo
     /// Memory per idle connection.
     case idle
     /// From a webhook to a client's screen.
@@ -40,9 +42,9 @@ struct BenchOptions: Sendable {
 
     Starts a hub on a fresh data folder, measures it from outside and prints a table.
 
-      --only LIST             of normalise, idle, push, fanout, ingest (default: all)
+      --only LIST             of normalise, echo, idle, push, fanout, ingest (default: all)
       --seconds N             length of each measurement (default 8)
-      --rounds N              turns of ingest and pgbench (default 3)
+      --rounds N              turns of hub and yardstick (default 3)
       --connections N         connections that send webhooks (default 256)
       --idle-connections N    Socket.IO clients of the idle section (default 5000)
       --rate N                messages a second of the push section (default 1000)

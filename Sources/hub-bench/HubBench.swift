@@ -43,7 +43,7 @@ struct HubBench {
     return try await loop.shard.run { shard in
       let hub = try await HubProcess.start(options, folder: folder.path, on: shard.loop)
       do {
-        let report = try await run(options, hub)
+        let report = try await run(options, hub, folder: folder.path)
         await hub.stop()
         return report
       } catch {
@@ -55,13 +55,18 @@ struct HubBench {
 
   /// The sections in an order in which none disturbs the next: memory first, on a hub that has done
   /// nothing yet.
-  private static func run(_ options: BenchOptions, _ hub: HubProcess) async throws -> BenchReport {
+  private static func run(
+    _ options: BenchOptions, _ hub: HubProcess, folder: String
+  ) async throws -> BenchReport {
     var report = BenchReport(options)
     for section in options.sections {
       Progress.say("\(section.rawValue): starting")
       do {
         switch section {
         case .normalise: report.add(section, try NormaliseSection(options: options).measure())
+        case .echo:
+          report.add(
+            section, try await EchoSection(hub: hub, options: options, folder: folder).measure())
         case .idle: report.add(section, try await IdleSection(hub: hub, options: options).measure())
         case .push: report.add(section, try await PushSection(hub: hub, options: options).measure())
         case .fanout: report.add(section, try await FanOutSection(hub: hub, options: options).measure())

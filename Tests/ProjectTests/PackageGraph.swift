@@ -45,7 +45,7 @@ enum PackageGraph {
     "Messaging": .domain, "Platforms": .domain,
     "Hub": .product,
     "messaging-hub": .program, "hub-bench": .program, "wire-echo": .program,
-    "embed-files": .tool, "EmbedFiles": .tool,
+    "embed-files": .tool, "echo-yardstick": .tool, "EmbedFiles": .tool,
   ]
 
   /// What one module has beyond its layer, each with its reason.
