@@ -59,7 +59,7 @@ package struct WebhookRequest: Sendable {
   /// What is stored and read: the body, or the query of a request that has none by its method.
   package var content: [UInt8] { method == "GET" ? Array(query.utf8) : body }
 
-  func adding(_ more: WebhookHeader...) -> WebhookRequest {
+  package func adding(_ more: WebhookHeader...) -> WebhookRequest {
     var request = self
     request.headers += more
     return request
