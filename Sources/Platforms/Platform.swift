@@ -154,7 +154,8 @@ package enum NormaliseError: Error, Equatable, CustomStringConvertible {
 /// All platforms of this build.
 package enum PlatformCatalogue {
   package static let all: [any Platform] = [
-    TelegramPlatform(), TeamsPlatform(), TeamsOutgoingWebhookPlatform(), CustomPlatform(),
+    TelegramPlatform(), TeamsPlatform(), TeamsOutgoingWebhookPlatform(), GoogleChatPlatform(),
+    CustomPlatform(),
   ]
 
   private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name.rawValue, $0) })

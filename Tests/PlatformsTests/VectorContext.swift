@@ -52,6 +52,7 @@ enum VectorContext {
     case "standard-webhooks": return ["webhookSecret": secret["public_key"]?.string ?? text]
     case "teams": return ["appId": secret["app_id"]?.string ?? ""]
     case "teams-outgoing-webhook": return ["securityToken": text]
+    case "google-chat": return ["audience": secret["audience"]?.string ?? ""]
     default: return [:]
     }
   }
@@ -62,6 +63,9 @@ enum VectorContext {
     if let set = secret["jwks"], platform.name == "teams" {
       let url = "https://login.botframework.com/v1/.well-known/openidconfiguration"
       return [url: try JWTKey.keys(jwks: set.encoded())]
+    }
+    if let certificates = secret["x509_certs"], let url = secret["certs_url"]?.string {
+      return [url: try JWTKey.keys(certificates: certificates.encoded())]
     }
     return [:]
   }
