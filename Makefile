@@ -5,9 +5,10 @@
 #   make check   the quick half: format and build
 #   make build   the release binary
 #   make bench   the measuring program
+#   make autobahn  the WebSocket test suite of others against wire-echo, where Python 2.7 is
 #   make clean   forget what was built (the data folder .hub stays)
 
-.PHONY: run test check build bench clean
+.PHONY: run test check build bench autobahn clean
 
 run:
 	@.ci/packages.sh build
@@ -30,6 +31,10 @@ bench:
 	@.ci/build.sh messaging-hub
 	@.ci/build.sh hub-bench
 	@exec .build/release/hub-bench $(BENCH)
+
+autobahn:
+	@.ci/packages.sh build
+	@.ci/autobahn.sh
 
 clean:
 	rm -rf .build

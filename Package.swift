@@ -108,7 +108,7 @@ let package = Package(
     tests("SocketIOWire", ["Bytes"]),
     tests("EventLoop", ["Bytes"]),
     tests("Postgres", ["EventLoop", "Bytes"]),
-    tests("HTTPServer", ["HTTPWire", "EventLoop", "Bytes"]),
+    tests("HTTPServer", ["HTTPWire", "WebSocketWire", "EventLoop", "Bytes"]),
     tests(
       "SocketIOServer",
       ["HTTPServer", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),

@@ -18,6 +18,7 @@ swift test --skip-build --no-parallel 2>&1 | tee "$unit" || failed=1
 
 echo "== release build"
 .ci/build.sh messaging-hub
+.ci/build.sh wire-echo
 
 echo "== end-to-end tests"
 venv=.build/venv
@@ -27,6 +28,14 @@ if ! cmp -s "$requirements" "$venv/requirements.txt"; then
   python3 -m venv "$venv"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
   cp "$requirements" "$venv/requirements.txt"
+fi
+# Old stock clients, whose libraries cannot stand beside their successors.
+old_requirements=Tests/EndToEnd/requirements-old.txt
+old_clients=.build/old-clients
+if ! cmp -s "$old_requirements" "$old_clients/requirements.txt"; then
+  rm -rf "$old_clients"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --target "$old_clients" -r "$old_requirements"
+  cp "$old_requirements" "$old_clients/requirements.txt"
 fi
 "$venv/bin/python" -m pytest Tests/EndToEnd -ra --durations=10 2>&1 | tee "$end_to_end" || failed=1
 

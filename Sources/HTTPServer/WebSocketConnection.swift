@@ -55,9 +55,25 @@ package final class WebSocketConnection: @unchecked Sendable {
     case awaitingPong
   }
 
+  /// What was negotiated, and this side's half of it.
+  private struct Compression {
+    let agreed: PerMessageDeflate
+    let deflater: MessageDeflater
+    let inflater: MessageInflater
+
+    init(_ agreed: PerMessageDeflate, isServer: Bool) {
+      self.agreed = agreed
+      let server = (agreed.serverMaxWindowBits ?? 15, !agreed.serverNoContextTakeover)
+      let client = (agreed.clientMaxWindowBits ?? 15, !agreed.clientNoContextTakeover)
+      let (ours, theirs) = isServer ? (server, client) : (client, server)
+      deflater = MessageDeflater(windowBits: ours.0, keepsContext: ours.1)
+      inflater = MessageInflater(windowBits: theirs.0, keepsContext: theirs.1)
+    }
+  }
+
   package let socket: Socket
   private let configuration: Configuration
-  private let deflate: PerMessageDeflate?
+  private let compression: Compression?
   private let maskKeys: (() -> UInt32)?
   private var machine: WebSocketStateMachine
   private var inbound: ByteBuffer
@@ -70,7 +86,7 @@ package final class WebSocketConnection: @unchecked Sendable {
 
   /// - Parameters:
   ///   - leftover: what came behind the handshake.
-  ///   - deflate: what was negotiated; messages from `send` are then compressed.
+  ///   - deflate: what was negotiated; messages of its least length and more are then compressed.
   ///   - maskKeys: for the client's side: a new unpredictable key for each frame. nil: the server's side.
   package init(
     socket: Socket, leftover: ByteBuffer = ByteBuffer(), configuration: Configuration = Configuration(),
@@ -78,13 +94,14 @@ package final class WebSocketConnection: @unchecked Sendable {
   ) {
     self.socket = socket
     self.configuration = configuration
-    self.deflate = deflate
+    let compression = deflate.map { Compression($0, isServer: maskKeys == nil) }
+    self.compression = compression
     self.maskKeys = maskKeys
     bound = QueueBound(bytesMax: configuration.queueBytesMax)
     inbound = leftover
     machine = WebSocketStateMachine(
       role: maskKeys == nil ? .server : .client, limits: configuration.limits,
-      inflater: deflate == nil ? nil : MessageInflater())
+      inflater: compression?.inflater)
   }
 
   /// Bytes that wait to be sent.
@@ -183,16 +200,21 @@ package final class WebSocketConnection: @unchecked Sendable {
 
   /// Sends a whole message. Nothing happens once closing began.
   package func send(_ message: WebSocketMessage) {
-    let opcode: WebSocketOpcode
-    switch message {
-    case .text: opcode = .text
-    case .binary: opcode = .binary
-    }
-    if let compressed = deflate?.compress(message.bytes) {
-      send(frame: FrameWriter.frame(opcode, compressed, isCompressed: true, maskKey: maskKeys?()))
+    // What is not sent must not enter a context that is kept.
+    guard isOpen else { return }
+    let bytes = message.bytes
+    if let compression, bytes.count >= compression.agreed.messageBytesMin,
+      let compressed = compression.deflater.compress(bytes)
+    {
+      send(frame: FrameWriter.frame(message.opcode, compressed, isCompressed: true, maskKey: maskKeys?()))
     } else {
-      send(frame: frame(opcode, message.bytes))
+      send(frame: frame(message.opcode, bytes))
     }
+  }
+
+  /// Sends a message that many connections send. For the server's side.
+  package func send(_ message: SharedMessage) {
+    send(frame: message.frame(for: compression?.agreed))
   }
 
   package func send(text: String) { send(.text(Array(text.utf8))) }
@@ -209,6 +231,20 @@ package final class WebSocketConnection: @unchecked Sendable {
     let needed = socket.queuedBytes + frame.count + Self.controlBytesMax
     if needed > socket.queueBytesMax { socket.queueBytesMax = needed }
     socket.write(frame)
+  }
+
+  /// Suspends while more than `bytes` wait to be sent, which is back-pressure for whoever answers what
+  /// it receives. A peer that takes nothing until the deadline is cut off.
+  package func drain(below bytes: Int, deadline: LoopInstant) async {
+    guard socket.queuedBytes > bytes else { return }
+    do throws(SocketError) {
+      try await socket.drain(below: bytes, deadline: deadline)
+    } catch .timedOut {
+      end = .slow
+      socket.close()
+    } catch {
+      // Why the socket closed is found by the next read.
+    }
   }
 
   package func ping(_ payload: [UInt8] = []) {

@@ -1,6 +1,7 @@
 import Bytes
 import COpenSSL
 package import HTTPWire
+package import WebSocketWire
 
 /// The server's side of the WebSocket opening handshake (RFC 6455 section 4.2).
 package enum WebSocketHandshake {
@@ -46,6 +47,16 @@ package enum WebSocketHandshake {
       answer.add("Sec-WebSocket-Protocol", chosen)
     }
     return .success(.empty(.switchingProtocols, headers: answer))
+  }
+
+  /// Agrees on compression where the client offers it, and says so in `response`. nil: none.
+  package static func agreeOnCompression(
+    _ request: HTTPRequest, _ policy: PerMessageDeflate.Policy, in response: inout HTTPResponse
+  ) -> PerMessageDeflate? {
+    let offers = request.headers.all("sec-websocket-extensions")
+    guard let agreed = PerMessageDeflate.negotiate(offers: offers, policy: policy) else { return nil }
+    response.headers.set("Sec-WebSocket-Extensions", agreed.response)
+    return agreed
   }
 
   /// What the server proves to have read the client's key with. A client compares it.

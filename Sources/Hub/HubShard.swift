@@ -131,7 +131,8 @@ package final class HubShard: Sendable {
   private func answerPlain(_ request: HTTPRequest) -> HTTPAnswer {
     switch WebSocketHandshake.answer(for: request, allowedOrigins: origins) {
     case .failure(let refusal): return .response(refusal)
-    case .success(let head):
+    case .success(var head):
+      let deflate = WebSocketHandshake.agreeOnCompression(request, .frugal, in: &head)
       let gateway = gateway
       let limits = parts.node.configuration
       return .upgrade(head) { socket, leftover in
@@ -140,7 +141,8 @@ package final class HubShard: Sendable {
           configuration: WebSocketConnection.Configuration(
             limits: WebSocketLimits(messageBytesMax: limits.limits.clientMessageBytesMax),
             pingInterval: limits.pingInterval, pongTimeout: limits.pingTimeout,
-            queueBytesMax: limits.limits.clientQueueBytesMax))
+            queueBytesMax: limits.limits.clientQueueBytesMax),
+          deflate: deflate)
         await gateway.serve(connection, request)
       }
     }

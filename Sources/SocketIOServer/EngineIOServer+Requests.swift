@@ -127,8 +127,7 @@ extension EngineIOServer {
     }
     let deflate =
       configuration.allowsCompression
-      ? PerMessageDeflate.negotiate(offers: request.headers.all("sec-websocket-extensions")) : nil
-    if let deflate { response.headers.set("Sec-WebSocket-Extensions", deflate.response) }
+      ? WebSocketHandshake.agreeOnCompression(request, .frugal, in: &response) : nil
     // No capture list: with one, Swift 6.3 runs an asynchronous closure off its caller's executor.
     return .upgrade(response) { socket, leftover in
       guard socket.loop !== self.loop else {
@@ -207,8 +206,8 @@ extension EngineIOServer {
   private func payload(
     _ packets: [EngineIOPacket], _ client: EngineIOClient, _ request: HTTPRequest, _ query: URLQuery
   ) -> HTTPResponse {
-    let hasBinary = packets.contains { if case .binary = $0 { true } else { false } }
-    let form: EngineIOPayload.Form = hasBinary && client.takesBinaryPayloads ? .binary : .text
+    let wantsBytes = client.takesBinaryPayloads && packets.contains { $0.isBetterInBytes }
+    let form: EngineIOPayload.Form = wantsBytes ? .binary : .text
     let bytes = EngineIOPayload.encode(packets, form, revision: client.revision)
     var response: HTTPResponse
     if client.revision == .v3, let index = query["j"] {

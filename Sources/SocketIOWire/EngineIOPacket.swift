@@ -100,6 +100,18 @@ extension EngineIOPacket {
     }
   }
 
+  /// Whether a payload of revision 3 with this packet is written in binary form where the client can: binary
+  /// is shorter so, and characters outside the basic plane are safe from clients that count them as one
+  /// (python-engineio 3 does).
+  package var isBetterInBytes: Bool {
+    switch self {
+    case .binary: true
+    case .open(let content), .ping(let content), .pong(let content), .message(let content):
+      content.contains { $0 >= 0xf0 }
+    case .close, .upgrade, .noop: false
+    }
+  }
+
   /// Bytes that the packet costs while it waits.
   package var byteCount: Int {
     switch self {

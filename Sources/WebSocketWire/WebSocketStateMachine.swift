@@ -10,6 +10,14 @@ package enum WebSocketMessage: Sendable, Equatable {
     case .text(let bytes), .binary(let bytes): bytes
     }
   }
+
+  /// Of the message's first frame.
+  package var opcode: WebSocketOpcode {
+    switch self {
+    case .text: .text
+    case .binary: .binary
+    }
+  }
 }
 
 /// What a peer's message may be at most; beyond either the connection fails with a close code.
@@ -140,8 +148,10 @@ package struct WebSocketStateMachine {
     guard message.fragmentCount <= limits.fragmentsMax else {
       throw .tooManyFragments(limit: limits.fragmentsMax)
     }
-    // Refused by its announcement, before a byte of it is read.
-    guard header.payloadBytes <= limits.messageBytesMax - message.wireBytes else {
+    // Refused by its announcement, before a byte of it is read. Compressed, a message may be a little
+    // longer than it is.
+    let wireBytesMax = limits.messageBytesMax + (message.isCompressed ? limits.messageBytesMax / 256 + 64 : 0)
+    guard header.payloadBytes <= wireBytesMax - message.wireBytes else {
       throw .messageTooLarge(limitBytes: limits.messageBytesMax)
     }
     message.wireBytes += header.payloadBytes

@@ -1,3 +1,4 @@
+import EventLoop
 import HTTPServer
 import HTTPWire
 import WebSocketWire
@@ -10,12 +11,14 @@ enum WebSocketEcho {
     switch WebSocketHandshake.answer(for: request, allowedOrigins: .any) {
     case .failure(let refusal): return .response(refusal)
     case .success(var response):
-      let deflate = PerMessageDeflate.negotiate(offers: request.headers.all("sec-websocket-extensions"))
-      if let deflate { response.headers.set("Sec-WebSocket-Extensions", deflate.response) }
+      let deflate = WebSocketHandshake.agreeOnCompression(request, .asOffered, in: &response)
       return .upgrade(response) { socket, leftover in
         let connection = WebSocketConnection(
           socket: socket, leftover: leftover, configuration: configuration, deflate: deflate)
-        while let message = await connection.receive() { connection.send(message) }
+        while let message = await connection.receive() {
+          connection.send(message)
+          await connection.drain(below: messageBytesMax, deadline: socket.loop.now + .seconds(30))
+        }
       }
     }
   }

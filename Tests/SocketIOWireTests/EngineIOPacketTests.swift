@@ -44,6 +44,40 @@ struct EngineIOPacketTests {
     #expect(EngineIOPayload.encode(sample.packets, revision: .v3) == Array(sample.text.utf8))
   }
 
+  @Test("Payloads of protocol 3 go both ways in binary form, and each cut of one is refused")
+  func payloadsOfBytes() throws {
+    let packets: [EngineIOPacket] = [
+      .message(Array("a👋".utf8)), .binary([]), .binary([UInt8](repeating: 255, count: 12)), .noop,
+    ]
+    let bytes = EngineIOPayload.encode(packets, .binary, revision: .v3)
+    #expect(bytes.starts(with: [0, 6, 255, UInt8(ascii: "4"), UInt8(ascii: "a"), 0xf0]))
+    #expect(try EngineIOPayload.decode(bytes, .binary, revision: .v3, packetsMax: 4) == packets)
+    #expect(throws: EngineIOParseError.tooManyPackets(limit: 3)) {
+      try EngineIOPayload.decode(bytes, .binary, revision: .v3, packetsMax: 3)
+    }
+    for cut in bytes.indices {
+      let part = Array(bytes[..<cut])
+      let decoded = try? EngineIOPayload.decode(part, .binary, revision: .v3, packetsMax: 4)
+      // A cut between packets leaves whole ones.
+      if let decoded { #expect(decoded == Array(packets.prefix(decoded.count)) && decoded.count < 4) }
+    }
+    for garbage: [UInt8] in [
+      [2], [0, 255], [0, 10, 255], [1, 2, 255, 5, 5], [0] + [UInt8](repeating: 9, count: 12),
+    ] {
+      #expect(throws: EngineIOParseError.self) {
+        try EngineIOPayload.decode(bytes + garbage, .binary, revision: .v3, packetsMax: 10)
+      }
+    }
+  }
+
+  @Test("Text that clients may count otherwise goes by byte lengths")
+  func betterInBytes() {
+    #expect(EngineIOPacket.message(Array("👋".utf8)).isBetterInBytes)
+    #expect(EngineIOPacket.binary([]).isBetterInBytes)
+    #expect(!EngineIOPacket.message(Array("Grüße €".utf8)).isBetterInBytes)
+    #expect(!EngineIOPacket.noop.isBetterInBytes)
+  }
+
   @Test("What is not a payload is refused")
   func refusals() {
     #expect(throws: EngineIOParseError.emptyPacket) { try decode("") }

@@ -1,74 +1,74 @@
-import Bytes
 import Testing
 
 @testable import WebSocketWire
 
-@Suite("PerMessageDeflate")
+@Suite("Negotiating permessage-deflate")
 struct PerMessageDeflateTests {
-  private func action(
-    _ bytes: [UInt8], limits: WebSocketLimits = WebSocketLimits()
-  ) -> WebSocketStateMachine.Action {
-    var machine = WebSocketStateMachine(role: .server, limits: limits, inflater: MessageInflater())
-    var buffer = ByteBuffer(bytes)
-    return machine.read(&buffer)
+  private typealias Policy = PerMessageDeflate.Policy
+
+  private func response(_ offers: String..., policy: PerMessageDeflate.Policy = .frugal) -> String? {
+    PerMessageDeflate.negotiate(offers: offers, policy: policy)?.response
   }
 
-  @Test("Offers and answers")
-  func negotiation() throws {
+  @Test("A frugal server keeps no context, whatever is offered")
+  func frugal() throws {
     let base = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
-    #expect(PerMessageDeflate.negotiate(offers: ["permessage-deflate"])?.response == base)
+    #expect(response("permessage-deflate") == base)
+    #expect(response("x-other, permessage-deflate; client_max_window_bits") == base)
+    #expect(response("x-other", "permessage-deflate") == base)
     #expect(
-      PerMessageDeflate.negotiate(offers: ["x-other, permessage-deflate; client_max_window_bits"])?.response
-        == base)
-    let small = try #require(
-      PerMessageDeflate.negotiate(offers: ["permessage-deflate; server_max_window_bits=\"10\""]))
-    #expect(small.sendWindowBits == 10)
-    #expect(small.response == base + "; server_max_window_bits=10")
-    for bad in [
-      "", "permessage-deflate; server_max_window_bits=8", "permessage-deflate; server_max_window_bits",
-      "permessage-deflate; server_max_window_bits=16", "permessage-deflate; client_max_window_bits=010",
+      response("permessage-deflate; server_max_window_bits=\"10\"") == base + "; server_max_window_bits=10")
+    #expect(response("permessage-deflate;client_max_window_bits=12") == base + "; client_max_window_bits=12")
+  }
+
+  @Test(
+    "As offered, every parameter is the client's choice",
+    arguments: [
+      "permessage-deflate",
+      "permessage-deflate; server_no_context_takeover",
+      "permessage-deflate; client_no_context_takeover",
+      "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=8",
+      "permessage-deflate; server_max_window_bits=15; client_max_window_bits=9",
+    ])
+  func asOffered(offer: String) {
+    #expect(response(offer, policy: .asOffered) == offer)
+  }
+
+  @Test("A client that lets the server choose its window is not limited")
+  func bareClientWindow() {
+    #expect(
+      response("permessage-deflate; client_max_window_bits", policy: .asOffered) == "permessage-deflate")
+  }
+
+  @Test(
+    "An offer that section 7.1 does not allow is declined",
+    arguments: [
+      "", "deflate", "permessage-deflate; server_max_window_bits=7",
+      "permessage-deflate; server_max_window_bits", "permessage-deflate; server_max_window_bits=16",
+      "permessage-deflate; client_max_window_bits=010", "permessage-deflate; client_max_window_bits=",
       "permessage-deflate; unknown", "permessage-deflate; server_no_context_takeover=1",
+      "permessage-deflate;",
       "permessage-deflate; client_no_context_takeover; client_no_context_takeover",
-    ] {
-      #expect(PerMessageDeflate.negotiate(offers: [bad]) == nil, "\(bad)")
+      "x-other; note=\"a, permessage-deflate\"", "x-other; note=\"\\\", permessage-deflate\"",
+    ])
+  func declined(offer: String) {
+    #expect(response(offer) == nil)
+  }
+
+  @Test("The next offer is taken when the first cannot be")
+  func fallback() {
+    let offer = "permessage-deflate; server_max_window_bits=99, permessage-deflate; server_max_window_bits=9"
+    #expect(response(offer, policy: .asOffered) == "permessage-deflate; server_max_window_bits=9")
+  }
+
+  @Test("Frames are shared only where no context is kept and the window is whole")
+  func sharing() {
+    let takesShared = { (offer: String, policy: Policy) in
+      PerMessageDeflate.negotiate(offers: [offer], policy: policy)?.takesSharedFrames
     }
-  }
-
-  @Test("The example of RFC 7692 section 7.2.3.1 is inflated, whole and in fragments")
-  func example() {
-    let hello: [UInt8] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]
-    let expected = WebSocketStateMachine.Action.deliver(.text(Array("Hello".utf8)))
-    #expect(action(FrameWriter.frame(.text, hello, isCompressed: true, maskKey: 1)) == expected)
-    let split =
-      FrameWriter.frame(.text, hello[..<3], isFinal: false, isCompressed: true, maskKey: 1)
-      + FrameWriter.frame(.continuation, hello[3...], maskKey: 1)
-    #expect(action(split) == expected)
-    #expect(
-      action(FrameWriter.frame(.text, Array("raw".utf8), maskKey: 1)) == .deliver(.text(Array("raw".utf8))))
-  }
-
-  @Test("What is compressed comes back", arguments: [0, 1, 1000, 100_000])
-  func roundTrip(count: Int) throws {
-    let deflate = try #require(PerMessageDeflate.negotiate(offers: ["permessage-deflate"]))
-    let message = (0..<count).map { UInt8(truncatingIfNeeded: $0 * $0 / 7) }
-    let payload = try #require(deflate.compress(message))
-    #expect(
-      action(FrameWriter.frame(.binary, payload, isCompressed: true, maskKey: 1))
-        == .deliver(.binary(message)))
-  }
-
-  @Test("A bomb ends at the limit, and nonsense is refused")
-  func bomb() throws {
-    let deflate = try #require(PerMessageDeflate.negotiate(offers: ["permessage-deflate"]))
-    let payload = try #require(deflate.compress([UInt8](repeating: 0, count: 5_000_000)))
-    #expect(payload.count < 10_000)
-    #expect(
-      action(
-        FrameWriter.frame(.binary, payload, isCompressed: true, maskKey: 1),
-        limits: WebSocketLimits(messageBytesMax: 10_000))
-        == .fail(.messageTooLarge(limitBytes: 10_000), close: WebSocketClose(.messageTooBig)))
-    #expect(
-      action(FrameWriter.frame(.binary, [0xff, 0xff, 0xff], isCompressed: true, maskKey: 1))
-        == .fail(.badCompression, close: WebSocketClose(.invalidPayload)))
+    #expect(takesShared("permessage-deflate", .frugal) == true)
+    #expect(takesShared("permessage-deflate; server_max_window_bits=15", .frugal) == true)
+    #expect(takesShared("permessage-deflate; server_max_window_bits=14", .frugal) == false)
+    #expect(takesShared("permessage-deflate", .asOffered) == false)
   }
 }

@@ -168,6 +168,34 @@ struct WebSocketStateMachineTests {
     #expect(FrameWriter.close(close).count == 2 + 2 + 122)
   }
 
+  @Test("Garbage behind every prefix of a conversation ends in the fault that RFC 6455 names")
+  func garbageBehindPrefixes() {
+    let bytes =
+      FrameWriter.frame(.text, Array("a👋".utf8), isFinal: false, maskKey: 0) + frame(.ping, "p")
+      + FrameWriter.frame(.continuation, [UInt8](repeating: 98, count: 200), maskKey: 0)
+      + FrameWriter.frame(.binary, [UInt8](repeating: 7, count: 300), maskKey: 5)
+    let garbage = [UInt8](repeating: 0xff, count: 600)
+    // Reserved bits where a frame begins, a length that has its top bit set, text that is no UTF-8, a
+    // new message inside another.
+    let named: [WebSocketFault] = [
+      .reservedBitSet, .badLength, .invalidUTF8, .controlTooLong(limitBytes: 125),
+      .messageTooLarge(limitBytes: 1_000),
+    ]
+    for cut in 0...bytes.count {
+      var machine = WebSocketStateMachine(role: .server, limits: WebSocketLimits(messageBytesMax: 1_000))
+      let last = actions([Array(bytes[..<cut]) + garbage], machine: &machine).last
+      guard case .fail(let fault, let close) = last else {
+        Issue.record("cut at \(cut): \(String(describing: last))")
+        continue
+      }
+      #expect(named.contains(fault), "cut at \(cut)")
+      #expect(close == WebSocketClose(fault.closeCode))
+      var rest = ByteBuffer(bytes)
+      #expect(machine.read(&rest) == .ignoreRest)
+      #expect(rest.isEmpty)
+    }
+  }
+
   @Test("Garbage never traps")
   func garbage() {
     var random = UInt64(42)

@@ -1,10 +1,20 @@
+import HTTPServer
 package import SocketIOServer
 import Synchronization
+import WebSocketWire
 
-/// One event on its way to the clients: the row and its frame, encoded once.
+/// One event on its way to the clients: the row and its frames, encoded once.
 package struct RoutedEvent: Sendable {
   package let event: UserEvent
   package let frame: SocketIOFrame
+  /// For the clients of the plain endpoint.
+  let plain: SharedMessage
+
+  package init(_ event: UserEvent) {
+    self.event = event
+    frame = event.socketIOFrame()
+    plain = SharedMessage(.text(event.plainFrame()))
+  }
 }
 
 /// Carries committed events to the shards that have clients of the user.
@@ -58,7 +68,7 @@ package final class EventRelay: Sendable {
     }
     for (event, counts) in zip(events, places) {
       guard let counts else { continue }
-      let routed = RoutedEvent(event: event, frame: event.socketIOFrame())
+      let routed = RoutedEvent(event)
       for shard in counts.indices where counts[shard] > 0 && shard < batches.count {
         batches[shard].append(routed)
       }
@@ -77,12 +87,13 @@ package final class EventRelay: Sendable {
   /// Sends an event that is not logged (typing) to the users' clients.
   package func broadcast(_ type: String, _ payload: [UInt8], to users: [UserKey], except session: String?) {
     let frame = SocketIOFrame(event: type, json: payload)
+    let plain = SharedMessage(.text(PlainFrame.encode(type: type, data: payload)))
     let gateways = gateways.withLock { $0 }
     let here = presence.withLock { presence in users.filter { presence.clients[$0] != nil } }
     guard !here.isEmpty else { return }
     for gateway in gateways {
       gateway.submit(
-        ephemeral: Ephemeral(type: type, payload: payload, frame: frame, users: here, except: session))
+        ephemeral: Ephemeral(type: type, frame: frame, plain: plain, users: here, except: session))
     }
   }
 }
@@ -90,8 +101,9 @@ package final class EventRelay: Sendable {
 /// An event without a place in the log.
 package struct Ephemeral: Sendable {
   package let type: String
-  package let payload: [UInt8]
   package let frame: SocketIOFrame
+  /// For the clients of the plain endpoint.
+  let plain: SharedMessage
   package let users: [UserKey]
   /// The session that caused it and does not get it back.
   package let except: String?

@@ -99,7 +99,7 @@ package actor RealtimeGateway {
       for session in rooms[user] ?? [] where session.isOpen && session.id != ephemeral.except {
         switch session.client {
         case .socketIO(let socket): socket.emit(ephemeral.frame)
-        case .plain: session.client.send(ephemeral.type, ephemeral.payload)
+        case .plain(let connection): connection.send(ephemeral.plain)
         }
         dependencies.metrics.pushed(ephemeral.type)
       }

@@ -20,7 +20,7 @@ enum RealtimeClient {
   func send(_ routed: RoutedEvent) {
     switch self {
     case .socketIO(let socket): socket.emit(routed.frame)
-    case .plain(let connection): connection.send(.text(routed.event.plainFrame()))
+    case .plain(let connection): connection.send(routed.plain)
     }
   }
 
