@@ -117,7 +117,12 @@ let package = Package(
       ["HTTPServer", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
     tests("Messaging", ["JSON", "Bytes"]),
     tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"], exclude: ["Fixtures"]),
-    tests("Hub", ["Platforms", "Messaging", "Postgres", "EventLoop", "Security", "Bytes", "JSON"]),
+    tests(
+      "Hub",
+      [
+        "Platforms", "Messaging", "Postgres", "HTTPServer", "HTTPWire", "EventLoop", "Security", "Bytes",
+        "JSON",
+      ]),
     .testTarget(
       name: "hub-benchTests", dependencies: ["hub-bench", "Bytes", "JSON"], swiftSettings: settings),
     .testTarget(

@@ -153,7 +153,10 @@ package enum NormaliseError: Error, Equatable, CustomStringConvertible {
 
 /// All platforms of this build.
 package enum PlatformCatalogue {
-  package static let all: [any Platform] = [TelegramPlatform(), CustomPlatform()]
+  package static let all: [any Platform] = [
+    TelegramPlatform(), TeamsPlatform(), TeamsOutgoingWebhookPlatform(), GoogleChatPlatform(),
+    CustomPlatform(),
+  ]
 
   private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name.rawValue, $0) })
 

@@ -59,7 +59,7 @@ package struct WebhookRequest: Sendable {
   /// What is stored and read: the body, or the query of a request that has none by its method.
   package var content: [UInt8] { method == "GET" ? Array(query.utf8) : body }
 
-  func adding(_ more: WebhookHeader...) -> WebhookRequest {
+  package func adding(_ more: WebhookHeader...) -> WebhookRequest {
     var request = self
     request.headers += more
     return request
@@ -191,7 +191,8 @@ package enum WebhookVerdict: Sendable, Equatable {
   /// Store it, and give this answer after the commit.
   case accepted(WebhookAnswer)
   /// It is signed by a key that is not among the context's. Fetch the set of this URL (a JSON Web Key
-  /// Set, RFC 7517) and ask again; if the key is still unknown, it is refused.
+  /// Set, RFC 7517, certificates by key id, or an OpenID configuration that names a set) and ask again; if
+  /// the key is still unknown, it is refused.
   case needsKeys(url: String)
 }
 

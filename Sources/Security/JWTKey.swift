@@ -43,10 +43,13 @@ package struct JWTKey: Sendable, CustomStringConvertible {
   }
 
   package static let secretBytesMin = 32
+  private static let endorsementsMax = 256
 
   /// The `kid` it is found by; nil: it is tried for tokens that name no key or an unknown one.
   package let id: String?
   package let algorithm: Algorithm
+  /// The channels that the key set lets this key speak for: `endorsements` of the Bot Framework.
+  package let endorsements: [String]
   let material: Material
 
   package var description: String { "JWTKey(\(algorithm.rawValue), kid: \(id ?? "none"))" }
@@ -62,6 +65,7 @@ package struct JWTKey: Sendable, CustomStringConvertible {
     guard !secret.starts(with: "-----BEGIN".utf8) else { throw .secretIsPEM }
     self.id = id
     algorithm = .hs256
+    endorsements = []
     material = .secret(secret)
   }
 
@@ -74,8 +78,9 @@ package struct JWTKey: Sendable, CustomStringConvertible {
     }
   }
 
-  private init(pair: KeyPair, id: String?) {
+  private init(pair: KeyPair, id: String?, endorsements: [String] = []) {
     self.id = id
+    self.endorsements = endorsements
     material = .pair(pair)
     algorithm =
       switch pair.kind {
@@ -129,6 +134,25 @@ package struct JWTKey: Sendable, CustomStringConvertible {
     return keys
   }
 
+  /// The public keys of certificates: `{"kid": "PEM"}`, as Google publishes them beside its key sets.
+  /// The certificates say nothing more: who may be believed is decided by where they come from.
+  package static func keys(certificates bytes: [UInt8]) throws(Fault) -> [JWTKey] {
+    guard let entries = (try? JSONValue(parsing: bytes))?.object else {
+      throw .jwksMalformed("not an object")
+    }
+    var keys: [JWTKey] = []
+    for (id, entry) in entries.sorted(by: { $0.key < $1.key }) {
+      guard let pem = entry.string else { throw .jwksMalformed("\"\(id)\" is not a text") }
+      do throws(KeyPair.Fault) {
+        keys.append(JWTKey(pair: try KeyPair(certificate: pem), id: id))
+      } catch {
+        throw Self.fault(error)
+      }
+    }
+    guard !keys.isEmpty else { throw .noKeys }
+    return keys
+  }
+
   private static func key(jwk: JSONValue) throws(Fault) -> JWTKey? {
     if let use = jwk["use"]?.string, use != "sig" { return nil }
     if let operations = jwk["key_ops"]?.array, !operations.contains("verify") { return nil }
@@ -154,7 +178,8 @@ package struct JWTKey: Sendable, CustomStringConvertible {
     } catch {
       throw .pemUnreadable
     }
-    let key = JWTKey(pair: pair, id: jwk["kid"]?.string)
+    let endorsements = (jwk["endorsements"]?.array ?? []).prefix(endorsementsMax).compactMap(\.string)
+    let key = JWTKey(pair: pair, id: jwk["kid"]?.string, endorsements: endorsements)
     if let algorithm = jwk["alg"]?.string, algorithm != key.algorithm.rawValue { return nil }
     return key
   }

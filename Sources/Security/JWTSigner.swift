@@ -1,5 +1,5 @@
 import Bytes
-import JSON
+package import JSON
 
 /// Makes tokens that `JWTVerifier` takes.
 package struct JWTSigner: Sendable {
@@ -12,9 +12,14 @@ package struct JWTSigner: Sendable {
 
   /// - Throws: `.cannotSign` when the key is a public one.
   package func sign(_ claims: JWTClaims) throws(JWTError) -> String {
+    try sign(Self.payload(claims))
+  }
+
+  /// Signs claims that others than the hub define.
+  package func sign(_ claims: [String: JSONValue]) throws(JWTError) -> String {
     var header: [String: JSONValue] = ["alg": .string(key.algorithm.rawValue), "typ": "JWT"]
     header["kid"] = key.id.map { .string($0) }
-    return try sign(header: .object(header), payload: Self.payload(claims))
+    return try sign(header: .object(header), payload: .object(claims))
   }
 
   /// Signs parts as they are given; tests make wrong tokens with it.
@@ -24,7 +29,7 @@ package struct JWTSigner: Sendable {
     return content + "." + Base64.encode(signature, .url)
   }
 
-  private static func payload(_ claims: JWTClaims) -> JSONValue {
+  private static func payload(_ claims: JWTClaims) -> [String: JSONValue] {
     var payload: [String: JSONValue] = [
       "sub": .string(claims.subject), "tenant": .string(claims.tenant), "exp": .integer(claims.expires),
       "roles": .array(claims.roles.map { .string($0) }),
@@ -34,6 +39,6 @@ package struct JWTSigner: Sendable {
     payload["nbf"] = claims.notBefore.map { .integer($0) }
     payload["iss"] = claims.issuer.map { .string($0) }
     if !claims.audience.isEmpty { payload["aud"] = .array(claims.audience.map { .string($0) }) }
-    return .object(payload)
+    return payload
   }
 }

@@ -80,6 +80,18 @@ final class KeyPair: @unchecked Sendable {
     try self.init(owning: key)
   }
 
+  /// The public key of the first certificate of a PEM text. Neither its dates nor its issuer count.
+  convenience init(certificate pem: String) throws(Fault) {
+    let key = Array(pem.utf8).withUnsafeBytes { bytes -> OpaquePointer? in
+      let source = BIO_new_mem_buf(bytes.baseAddress, Int32(clamping: bytes.count))
+      defer { BIO_free(source) }
+      guard let certificate = PEM_read_bio_X509(source, nil, nil, nil) else { return nil }
+      defer { X509_free(certificate) }
+      return X509_get_pubkey(certificate)
+    }
+    try self.init(owning: key)
+  }
+
   /// 32 raw bytes (RFC 8032).
   convenience init(ed25519PublicKey bytes: [UInt8]) throws(Fault) {
     try self.init(owning: EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nil, bytes, bytes.count))

@@ -99,7 +99,8 @@ import Testing
     }
   }
 
-  @Test("refuses bodies that are none, with a reason", arguments: ["telegram", "custom"])
+  @Test(
+    "refuses bodies that are none, with a reason", arguments: ["telegram", "teams", "google-chat", "custom"])
   func bodies(name: String) throws {
     let platform = try #require(PlatformCatalogue.named(name))
     let deep = String(repeating: "[", count: 100_000)

@@ -50,11 +50,23 @@ enum VectorContext {
     switch vector["platform"]?.string ?? "" {
     case "telegram": return ["webhookSecret": text]
     case "standard-webhooks": return ["webhookSecret": secret["public_key"]?.string ?? text]
+    case "teams": return ["appId": secret["app_id"]?.string ?? ""]
+    case "teams-outgoing-webhook": return ["securityToken": text]
+    case "google-chat": return ["audience": secret["audience"]?.string ?? ""]
     default: return [:]
     }
   }
 
+  /// The keys that the vector says the platform publishes, where the hub would fetch them.
   private static func keySets(_ vector: JSONValue, _ platform: any Platform) throws -> [String: [JWTKey]] {
-    [:]
+    guard let secret = vector["secret"] else { return [:] }
+    if let set = secret["jwks"], platform.name == "teams" {
+      let url = "https://login.botframework.com/v1/.well-known/openidconfiguration"
+      return [url: try JWTKey.keys(jwks: set.encoded())]
+    }
+    if let certificates = secret["x509_certs"], let url = secret["certs_url"]?.string {
+      return [url: try JWTKey.keys(certificates: certificates.encoded())]
+    }
+    return [:]
   }
 }

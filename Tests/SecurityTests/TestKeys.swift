@@ -83,4 +83,27 @@ enum TestKeys {
     {"kty":"OKP","kid":"e","crv":"Ed25519","x":"lg_uux_nNlEiWtmixWYQ_dPJupYJRRsmq1B04aA6KZ0"},
     {"kty":"EC","kid":"other","crv":"P-521","x":"AA","y":"AA"},{"kty":"RSA","use":"enc","n":"AA","e":"AQAB"}]}
     """
+
+  /// Of `rsaPublic`.
+  static let rsaCertificate = """
+    -----BEGIN CERTIFICATE-----
+    MIIDATCCAemgAwIBAgIUUrXAiXNCF7MqE0LtucLn+T1LRFAwDQYJKoZIhvcNAQEL
+    BQAwDzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjQxMjM0NDJaGA8yMTI2MTAzMTEy
+    MzQ0MlowDzENMAsGA1UEAwwEdGVzdDCCASIwDQYJKoZIhvcNAQEBBQADggEPADCC
+    AQoCggEBAK+PpioxX83myzeV3PUHKSXYOFQ19vs8IrSRw26goGbhJ4kBTrJ0sBhU
+    sYyAtijuewfdfObz0dieSPGE3LyfJJFhOl0vX4RhFt1YleFfJdgCj/fiLuzsxj2w
+    zkxbO9RceaS6f83ANTeOob7moSeCyN4fQ8jmXY9TkF9wgBtzpS/FlyNdKFrZ3h1G
+    sG3eZrLsXg6T49g0J+nRGecO8jGse7WHwxXJ10YGJWtPGDEKdAT8cl/tpNvQSaB3
+    prRhGLbUfBh3z5vR1sRW5Dhc4oUySTPUZIuyRJNdgJKeKCVktgbR72DicRfG7lCu
+    8b1f2b52ntKcm5S3yRw2sZMuTW23SE0CAwEAAaNTMFEwHQYDVR0OBBYEFByLwvqQ
+    UlZnYBfAgnmp8TBF25/dMB8GA1UdIwQYMBaAFByLwvqQUlZnYBfAgnmp8TBF25/d
+    MA8GA1UdEwEB/wQFMAMBAf8wDQYJKoZIhvcNAQELBQADggEBAHR9Z5q5dbmUbeJd
+    t0j6mp2Ld9R/IPInXIhv5iv/z10TuoN2bd+0YUrBYmhioUFgSbD34/l9700CSfpJ
+    23B03C8ySFco6FstFxHA5nFBurkXDfCY5VeGVQsilK0e2LoPwc28M+74B53K9PP8
+    QSMqIshS+ANjRrJCz1fbVvWn0r/gFP0Ema6MTHKyEVXOFsINtjwHgz+WJitDM0Ws
+    XYFN/fdgPtuU5ga9wpWiRinhpa0+ixsjRjyUAp0D+1K4rRhXpd/+9paId4APGcF3
+    lPqivj6g/T6T/hNqWkSFTTysdi1d50NEOeFyyVywl6eB/UZBnqbEp4pS9DtUUMKp
+    wkEMB0E=
+    -----END CERTIFICATE-----
+    """
 }

@@ -55,6 +55,15 @@ struct ConfigurationTableTests {
     #expect(settings.hub.retention.eventDays == 3)
   }
 
+  @Test("mirrors of key sets are read in pairs")
+  func mirrors() throws {
+    let value = "https://a.example/keys=http://127.0.0.1:8080/a, https://b.example/x@y=https://c.example/d"
+    #expect(
+      try read(["KEY_SET_MIRRORS": value]).hub.keySetMirrors == [
+        "https://a.example/keys": "http://127.0.0.1:8080/a", "https://b.example/x@y": "https://c.example/d",
+      ])
+  }
+
   @Test(
     "a value that is none is refused and says what to set",
     arguments: [
@@ -62,6 +71,9 @@ struct ConfigurationTableTests {
       ("HUB_LOG_LEVEL", "loud"), ("PUBLIC_URL", "hub.example.org"), ("FRONTEND_URL", "http://a/b"),
       ("FRONTEND_URL", ","), ("LIMIT_WEBHOOK", "0"), ("LIMIT_WEBHOOK", "10X"), ("LIMIT_GROUP", "0"),
       ("AUTH_TIMEOUT", "0"), ("LIMIT_WEBHOOK", "99999999999999999999G"), ("HUB_SHARDS", "1e3"),
+      ("KEY_SET_MIRRORS", "https://a.example/keys"), ("KEY_SET_MIRRORS", "a=http://b.example"),
+      ("KEY_SET_MIRRORS", ","), ("KEY_SET_MIRRORS", "https://a.example=https://"),
+      ("KEY_SET_MIRRORS", "https://a.example=http://b,https://a.example=http://c"),
     ])
   func refused(name: String, value: String) {
     let lines = faults([name: value])

@@ -1,6 +1,7 @@
 package import Bytes
 import Foundation
 import FoundationNetworking
+import JSON
 package import Security
 import Synchronization
 
@@ -51,8 +52,7 @@ package final class KeySetStore: Sendable {
       if let running = entry.fetching { return running }
       if let triedAt = entry.triedAt, now.seconds - triedAt < Self.intervalSeconds { return nil }
       entry.triedAt = now.seconds
-      let address = mirrors[url] ?? url
-      let task = Task { await Self.fetch(address) }
+      let task = Task { await Self.fetch(url, mirrors) }
       entry.fetching = task
       entries[url] = entry
       return task
@@ -73,12 +73,27 @@ package final class KeySetStore: Sendable {
     return keys != nil
   }
 
-  private static func fetch(_ address: String) async -> [JWTKey]? {
+  /// Fetches keys: of a key set, of certificates by key id, or of the key set that an OpenID
+  /// configuration names (`jwks_uri`).
+  private static func fetch(_ url: String, _ mirrors: [String: String]) async -> [JWTKey]? {
+    let address = mirrors[url] ?? url
+    guard let document = await load(address) else { return nil }
+    guard let next = try? JSONValue(parsing: document)["jwks_uri"]?.string else {
+      return (try? JWTKey.keys(jwks: document)) ?? (try? JWTKey.keys(certificates: document))
+    }
+    // Where the keys are is as trustworthy as who says it: it may not lead to an open connection.
+    guard let target = mirrors[next] ?? (next.hasPrefix("https://") ? next : nil),
+      let keys = await load(target)
+    else { return nil }
+    return try? JWTKey.keys(jwks: keys)
+  }
+
+  private static func load(_ address: String) async -> [UInt8]? {
     guard let url = URL(string: address) else { return nil }
     let request = URLRequest(url: url, cachePolicy: .reloadIgnoringLocalCacheData, timeoutInterval: timeMax)
     guard let (data, response) = try? await URLSession.shared.data(for: request),
       (response as? HTTPURLResponse)?.statusCode == 200, data.count <= bytesMax
     else { return nil }
-    return try? JWTKey.keys(jwks: Array(data))
+    return Array(data)
   }
 }

@@ -84,6 +84,12 @@ enum ConfigurationTable {
         throw .init("not usable: \(error)")
       }
     },
+    .text(
+      "KEY_SET_MIRRORS", "URL=URL pairs by comma",
+      "Where the public keys of platforms are fetched instead: the platform's URL, then the mirror's"
+    ) { value, settings throws(ConfigurationVariable.Unusable) in
+      settings.hub.keySetMirrors = try mirrors(value)
+    },
   ]
 
   private static let database: [ConfigurationVariable] = [
@@ -246,6 +252,26 @@ enum ConfigurationTable {
     }
     guard !origins.isEmpty else { throw .init("empty") }
     return origins
+  }
+
+  /// A pair is parted by the `=` before the second scheme: a URL may hold one itself.
+  private static func mirrors(
+    _ text: String
+  ) throws(ConfigurationVariable.Unusable) -> [String: String] {
+    var mirrors: [String: String] = [:]
+    for part in text.split(separator: ",") {
+      let pair = trimmed(String(part))
+      guard let middle = pair.firstRange(of: /=(?=https?:\/\/)/) else {
+        throw .init("'\(pair)', which is no pair of URLs with = between them")
+      }
+      let url = String(pair[..<middle.lowerBound])
+      // Checked only: the platform's URL is compared to the letter.
+      _ = try webURL(url, pathAllowed: true)
+      guard mirrors[url] == nil else { throw .init("'\(url)' twice") }
+      mirrors[url] = try webURL(String(pair[middle.upperBound...]), pathAllowed: true)
+    }
+    guard !mirrors.isEmpty else { throw .init("empty") }
+    return mirrors
   }
 
   /// A URL with http or https and a host, without the slash at its end.
