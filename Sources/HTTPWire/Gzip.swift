@@ -6,11 +6,9 @@ package enum Gzip {
   package static func compress(_ bytes: [UInt8]) -> [UInt8]? {
     guard bytes.count <= Int(UInt32.max) / 2 else { return nil }
     var stream = z_stream()
-    // 31: the largest window, with gzip's header and trailer. 8: zlib's usual memory.
-    let begun = deflateInit2_(
-      &stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
-      Int32(MemoryLayout<z_stream>.size))
-    guard begun == Z_OK else { return nil }
+    // 31: the largest window, with gzip's header and trailer. 8: zlib's usual memory. The fastest level,
+    // because this runs on a loop that others wait for, and JSON shrinks well at any.
+    guard hub_deflateInit(&stream, Z_BEST_SPEED, 31, 8, Z_DEFAULT_STRATEGY) == Z_OK else { return nil }
     defer { deflateEnd(&stream) }
     let bound = Int(deflateBound(&stream, UInt(bytes.count)))
     var isWhole = false
