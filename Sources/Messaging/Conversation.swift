@@ -52,11 +52,20 @@ package struct ConversationCapabilities: Sendable, Hashable {
   package var hasTyping: Bool
   /// UTF-16 units of one message's text; nil: no limit is known.
   package var textUnitsMax: Int?
+  /// Kinds of messages that can be sent.
+  package var kinds: [MessageKind]
+  /// Seconds after sending during which a message can be edited; nil: no limit is known.
+  package var editAgeMax: Int?
+  /// Seconds after sending during which a message can be deleted; nil: no limit is known.
+  package var deleteAgeMax: Int?
+  /// Seconds after the other side's last message during which free messages can be sent; nil: always.
+  package var replyWindow: Int?
 
   package init(
     canReply: Bool = false, canReact: Bool = false, canEdit: Bool = false, canDelete: Bool = false,
     canAttach: Bool = false, canQuote: Bool = false, hasReceipts: Bool = false, hasTyping: Bool = false,
-    textUnitsMax: Int? = nil
+    textUnitsMax: Int? = nil, kinds: [MessageKind] = [], editAgeMax: Int? = nil,
+    deleteAgeMax: Int? = nil, replyWindow: Int? = nil
   ) {
     self.canReply = canReply
     self.canReact = canReact
@@ -67,14 +76,21 @@ package struct ConversationCapabilities: Sendable, Hashable {
     self.hasReceipts = hasReceipts
     self.hasTyping = hasTyping
     self.textUnitsMax = textUnitsMax
+    self.kinds = kinds
+    self.editAgeMax = editAgeMax
+    self.deleteAgeMax = deleteAgeMax
+    self.replyWindow = replyWindow
   }
 
   package var json: JSONValue {
-    [
+    func number(_ value: Int?) -> JSONValue { value.map { .integer(Int64($0)) } ?? .null }
+    return [
       "reply": .bool(canReply), "react": .bool(canReact), "edit": .bool(canEdit),
       "delete": .bool(canDelete), "attach": .bool(canAttach), "quote": .bool(canQuote),
       "receipts": .bool(hasReceipts), "typing": .bool(hasTyping),
-      "textMax": textUnitsMax.map { .integer(Int64($0)) } ?? .null,
+      "textMax": number(textUnitsMax), "kinds": .array(kinds.map { .string($0.rawValue) }),
+      "editMaxAge": number(editAgeMax), "deleteMaxAge": number(deleteAgeMax),
+      "replyWindow": number(replyWindow),
     ]
   }
 }

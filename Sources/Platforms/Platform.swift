@@ -150,15 +150,3 @@ package enum NormaliseError: Error, Equatable, CustomStringConvertible {
     }
   }
 }
-
-/// All platforms of this build.
-package enum PlatformCatalogue {
-  package static let all: [any Platform] = [
-    TelegramPlatform(), TeamsPlatform(), TeamsOutgoingWebhookPlatform(), GoogleChatPlatform(),
-    CustomPlatform(),
-  ]
-
-  private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name.rawValue, $0) })
-
-  package static func named(_ name: String) -> (any Platform)? { byName[name] }
-}

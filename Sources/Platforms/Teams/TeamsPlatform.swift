@@ -13,7 +13,8 @@ struct TeamsPlatform: Platform {
   let displayName = "Microsoft Teams"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canEdit: true, canDelete: true, canAttach: true, hasReceipts: true)
+    canReply: true, canEdit: true, canDelete: true, canAttach: true, hasReceipts: true,
+    kinds: [.text, .image, .file])
 
   static let appField = "appId"
   static let issuer = "https://api.botframework.com"
