@@ -62,6 +62,7 @@ package struct HubConfiguration: Sendable {
   package var writerCount = 1
   /// Seconds that a client has to authenticate.
   package var authenticationDeadline: Duration = .seconds(10)
+  package var recovery = ConnectionRecovery.asked
   package var pingInterval: Duration = .seconds(25)
   package var pingTimeout: Duration = .seconds(20)
   /// Read connections per shard.

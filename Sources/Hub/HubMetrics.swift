@@ -57,6 +57,7 @@ package final class HubMetrics: Sendable {
   private let refusals: [String: Counter]
   private let connections: Gauge
   private let connects: Counter
+  private let recoveries: Counter
   private let upgrades: Counter
   private let disconnects: [SocketIODisconnectReason: Counter]
   private let slowDisconnects: Counter
@@ -86,6 +87,8 @@ package final class HubMetrics: Sendable {
       Self.authenticationCodes)
     connections = registry.gauge("hub_ws_connections", "Open realtime sessions, of every transport")
     connects = registry.counter("hub_ws_connects_total", "Realtime sessions opened")
+    recoveries = registry.counter(
+      "hub_ws_recoveries_total", "Sessions that went on by connection state recovery")
     upgrades = registry.counter("hub_ws_upgrades_total", "Sessions that went from polling to WebSocket")
     disconnects = Self.disconnectCounters(registry)
     slowDisconnects = registry.counter(
@@ -157,6 +160,8 @@ package final class HubMetrics: Sendable {
   package func pushed(_ type: String) { (pushes[type] ?? pushes["other"])?.add() }
 
   package func authenticationRefused(_ code: String) { (refusals[code] ?? refusals["other"])?.add() }
+
+  package func recovered() { recoveries.add() }
 
   /// A client of the plain endpoint came; Socket.IO sessions are told by their server.
   package func plainOpened() {

@@ -51,8 +51,9 @@ package final class HubShard: Sendable {
     gateway = RealtimeGateway(
       loop: parts.loop, index: parts.index,
       dependencies: RealtimeGateway.Dependencies(
-        configuration: configuration, store: parts.store, tokens: parts.node.tokens, relay: parts.relay,
-        metrics: parts.metrics, log: parts.node.log, clock: parts.node.clock))
+        configuration: configuration, store: parts.store, tokens: parts.node.tokens,
+        keys: parts.node.keys, relay: parts.relay, metrics: parts.metrics, log: parts.node.log,
+        clock: parts.node.clock))
     api = HubAPI(
       HubAPI.Parts(
         configuration: configuration, loop: parts.loop, store: parts.store, tokens: parts.node.tokens,

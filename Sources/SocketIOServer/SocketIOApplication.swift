@@ -71,6 +71,8 @@ package enum SocketIOAdmission: Sendable, Equatable {
   /// As `accept`; the client may come back with this secret and its last offset, and be taken for the
   /// same (connection state recovery). Clients of revision 3 are not told.
   case recoverable(pid: String)
+  /// The client has come back and is what it was: it gets the id and the secret that it had.
+  case recovered(id: String, pid: String)
   /// The client gets a `connect_error` with the message; `json` is its `data`, one JSON text.
   case refuse(message: String, json: [UInt8]? = nil)
 }

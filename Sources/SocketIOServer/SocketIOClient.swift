@@ -29,6 +29,7 @@ final class SocketIOClient: EngineIOHandler, @unchecked Sendable {
   var isWritable: Bool { engine.isWritable }
   var transport: EngineIOSession.Transport { engine.session.transport }
   var handshake: SocketIOHandshake { engine.handshake }
+  var canRecover: Bool { engine.revision == .v4 }
 
   // MARK: The session
 
@@ -114,6 +115,9 @@ final class SocketIOClient: EngineIOHandler, @unchecked Sendable {
     switch await server.application.connect(socket, auth: auth) {
     case .accept: accept(socket, pid: nil)
     case .recoverable(let pid): accept(socket, pid: pid)
+    case .recovered(let id, let pid):
+      socket.id = id
+      accept(socket, pid: pid)
     case .refuse(let message, let json):
       sockets.removeAll { $0 === socket }
       server.leaveAll(socket)

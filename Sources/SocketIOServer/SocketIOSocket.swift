@@ -27,8 +27,9 @@ package final class SocketIOSocket: @unchecked Sendable, Hashable {
     case disconnected
   }
 
-  /// Public: other clients may know it. Not the session id, which is a secret.
-  package let id: String
+  /// Public: other clients may know it. Not the session id, which is a secret. A client that is recovered
+  /// gets that which it had, when it is.
+  package internal(set) var id: String
   package let namespace: String
   /// Something of the application's own.
   package var context: (any Sendable)?
@@ -53,6 +54,10 @@ package final class SocketIOSocket: @unchecked Sendable, Hashable {
     client?.handshake
       ?? SocketIOHandshake(headers: HTTPHeaders(), query: URLQuery(), peer: "", isSecure: false)
   }
+
+  /// Whether the client knows of connection state recovery: those of Socket.IO 3 and later, by its wire
+  /// form.
+  package var canRecover: Bool { client?.canRecover ?? false }
 
   package var isConnected: Bool {
     if case .connected = state { true } else { false }

@@ -24,20 +24,7 @@ enum ClientReply: Sendable {
 extension RealtimeGateway: SocketIOApplication {
   package func connect(_ socket: SocketIOSocket, auth: [UInt8]) async -> SocketIOAdmission {
     guard socket.namespace == "/" else { return .refuse(message: "Invalid namespace") }
-    _ = opened(socket.id, .socketIO(socket))
-    let id = socket.id
-    let fields = auth.isEmpty ? nil : try? JSONValue(parsing: auth)
-    let token = fields?["token"]?.string ?? HandshakeToken.find(socket.handshake)
-    guard let token else { return .accept }
-    let lastSeq = fields?["lastSeq"]?.integer ?? socket.handshake.query["lastSeq"].flatMap { Int64($0) }
-    let gateway = self
-    // Runs after the CONNECT packet has been answered, so that no event can overtake it.
-    Task {
-      await withTaskExecutorPreference(loop) {
-        await gateway.authenticate(id: id, token: token, lastSeq: lastSeq)
-      }
-    }
-    return .accept
+    return await admit(socket, auth: auth)
   }
 
   package func event(
@@ -58,7 +45,7 @@ extension RealtimeGateway: SocketIOApplication {
     _ socket: SocketIOSocket, _ name: String, _ arguments: [[UInt8]],
     _ acknowledge: (@Sendable ([UInt8]) -> Void)?
   ) async {
-    guard let session = session(socket.id) else { return }
+    guard let session = session(of: socket) else { return }
     guard let reply = await handle(session, name, { arguments.first.flatMap { try? JSONValue(parsing: $0) } })
     else {
       acknowledge?(Array("[{\"ok\":true}]".utf8))
@@ -72,11 +59,21 @@ extension RealtimeGateway: SocketIOApplication {
   }
 
   package func disconnected(_ socket: SocketIOSocket, reason: SocketIODisconnectReason) async {
-    closed(socket.id)
+    if let session = session(of: socket) { forget(session) }
   }
 
-  private func authenticate(id: String, token: String, lastSeq: Int64?) async {
-    guard let session = session(id) else { return }
+  /// Once the CONNECT packet has been answered, so that no event can overtake it.
+  func authenticate(later socket: SocketIOSocket, token: String, lastSeq: Int64?) {
+    let gateway = self
+    Task {
+      await withTaskExecutorPreference(loop) {
+        await gateway.authenticate(socket, token: token, lastSeq: lastSeq)
+      }
+    }
+  }
+
+  private func authenticate(_ socket: SocketIOSocket, token: String, lastSeq: Int64?) async {
+    guard let session = session(of: socket) else { return }
     await authenticate(session, token: token, lastSeq: lastSeq)
   }
 

@@ -7,13 +7,33 @@ import WebSocketWire
 package struct RoutedEvent: Sendable {
   package let event: UserEvent
   package let frame: SocketIOFrame
+  /// Made when the first client wants it.
+  private let offsetFrame: LazyFrame
   /// For the clients of the plain endpoint.
   let plain: SharedMessage
 
   package init(_ event: UserEvent) {
     self.event = event
     frame = event.socketIOFrame()
+    offsetFrame = LazyFrame()
     plain = SharedMessage(.text(event.plainFrame()))
+  }
+
+  /// For clients with connection state recovery.
+  var frameWithOffset: SocketIOFrame { offsetFrame.value { event.socketIOFrame(hasOffset: true) } }
+}
+
+/// A frame that is made at most once.
+private final class LazyFrame: Sendable {
+  private let made = Mutex<SocketIOFrame?>(nil)
+
+  func value(_ make: () -> SocketIOFrame) -> SocketIOFrame {
+    made.withLock { made in
+      if let frame = made { return frame }
+      let frame = make()
+      made = frame
+      return frame
+    }
   }
 }
 

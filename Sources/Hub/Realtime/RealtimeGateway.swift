@@ -2,6 +2,7 @@ import Bytes
 package import EventLoop
 import HTTPServer
 import JSON
+package import Security
 import Synchronization
 import SocketIOServer
 package import Telemetry
@@ -17,18 +18,20 @@ package actor RealtimeGateway {
     package let configuration: HubConfiguration
     package let store: HubStore
     package let tokens: TokenAuthority
+    package let keys: KeyRing
     package let relay: EventRelay
     package let metrics: HubMetrics
     package let log: Logger
     package let clock: WallClock
 
     package init(
-      configuration: HubConfiguration, store: HubStore, tokens: TokenAuthority, relay: EventRelay,
-      metrics: HubMetrics, log: Logger, clock: WallClock
+      configuration: HubConfiguration, store: HubStore, tokens: TokenAuthority, keys: KeyRing,
+      relay: EventRelay, metrics: HubMetrics, log: Logger, clock: WallClock
     ) {
       self.configuration = configuration
       self.store = store
       self.tokens = tokens
+      self.keys = keys
       self.relay = relay
       self.metrics = metrics
       self.log = log
@@ -85,7 +88,7 @@ package actor RealtimeGateway {
       for session in rooms[routed.event.user] ?? [] {
         switch session.cursor.published(routed.event.seq) {
         case .send:
-          session.client.send(routed)
+          session.send(routed)
           dependencies.metrics.pushed(routed.event.type)
         case .ignore: break
         case .catchUp: readLog(session)
@@ -124,15 +127,33 @@ package actor RealtimeGateway {
 
   func session(_ id: String) -> RealtimeSession? { sessions[id] }
 
+  /// nil: another has taken the socket's place.
+  func session(of socket: SocketIOSocket) -> RealtimeSession? {
+    sessions[socket.id].flatMap { $0.client.isSocket(socket) ? $0 : nil }
+  }
+
   func nextPlainID() -> String {
     plainCount += 1
     return "ws-\(index)-\(plainCount)"
   }
 
   func closed(_ id: String) {
-    guard let session = sessions.removeValue(forKey: id) else { return }
+    guard let session = sessions[id] else { return }
+    forget(session)
+  }
+
+  func forget(_ session: RealtimeSession) {
+    if sessions[session.id] === session { sessions[session.id] = nil }
     leaveRoom(session)
     session.state = .closed
+  }
+
+  /// Ends the connection that a returning client had before, if this shard still holds it. One that
+  /// another shard or node holds ends by its own ping timeout.
+  func supersede(_ id: String) {
+    guard let old = sessions[id] else { return }
+    forget(old)
+    old.client.disconnect(.goingAway, "the client has come back")
   }
 
   private func leaveRoom(_ session: RealtimeSession) {
@@ -151,7 +172,7 @@ package actor RealtimeGateway {
     session.client.send(
       "auth_error", payload(["message": .string(message), "code": .string(code)]))
     session.client.disconnect(.policyViolation, message)
-    closed(session.id)
+    forget(session)
   }
 
   // MARK: Authentication
@@ -203,22 +224,41 @@ package actor RealtimeGateway {
     open(session, newest, bounds, lastSeq: session.resumeAfter)
   }
 
+  /// Opens the session of a client that comes back with proof of who it is.
+  /// - Returns: false, and nothing was sent, when the log cannot give what it missed, the user may not come
+  ///   in, the store cannot be asked, or the client has gone.
+  func reopen(_ id: String, _ principal: Principal, after offset: Int64) async -> Bool {
+    guard let session = sessions[id] else { return false }
+    session.state = .opening(principal)
+    rooms[principal.key, default: []].append(session)
+    dependencies.relay.joined(principal.key, shard: index)
+    guard let bounds = try? await dependencies.store.openUser(principal), canResume(after: offset, bounds),
+      case .opening(let newest) = session.state
+    else { return false }
+    session.state = .open(newest)
+    open(session, newest, bounds, lastSeq: offset)
+    return true
+  }
+
+  private func canResume(after seq: Int64, _ bounds: EventBounds) -> Bool {
+    let limit = Int64(dependencies.configuration.limits.resumeEventsMax)
+    return seq >= bounds.floor && seq <= bounds.seq && bounds.seq - seq <= limit
+  }
+
   private func open(
     _ session: RealtimeSession, _ principal: Principal, _ bounds: EventBounds, lastSeq: Int64?
   ) {
-    let limit = Int64(dependencies.configuration.limits.resumeEventsMax)
-    let canResume =
-      lastSeq.map { $0 >= bounds.floor && $0 <= bounds.seq && bounds.seq - $0 <= limit } ?? false
-    let action = session.cursor.opened(at: bounds.seq, lastSeq: canResume ? lastSeq : nil)
-    sendAuthenticated(session, principal, seq: bounds.seq, resumed: canResume)
-    if lastSeq != nil && !canResume { sendResync(session, seq: bounds.seq) }
+    let place = lastSeq.flatMap { canResume(after: $0, bounds) ? $0 : nil }
+    let action = session.cursor.opened(at: bounds.seq, lastSeq: place)
+    sendAuthenticated(session, principal, seq: bounds.seq, resumed: place != nil)
+    if lastSeq != nil && place == nil { sendResync(session, seq: bounds.seq) }
     if action == .catchUp { readLog(session) }
   }
 
   private func sendAuthenticated(
     _ session: RealtimeSession, _ principal: Principal, seq: Int64, resumed: Bool
   ) {
-    session.client.send(
+    session.send(
       "authenticated",
       payload([
         "userId": .string(principal.user), "email": principal.email.map { .string($0) } ?? .null,
@@ -228,7 +268,7 @@ package actor RealtimeGateway {
 
   private func sendResync(_ session: RealtimeSession, seq: Int64) {
     dependencies.metrics.pushed("resync_required")
-    session.client.send("resync_required", payload(["seq": .integer(seq)]))
+    session.send("resync_required", payload(["seq": .integer(seq)]))
   }
 
   // MARK: The log
@@ -264,7 +304,7 @@ package actor RealtimeGateway {
           try await waitForClient(session)
           guard session.isOpen else { return }
           guard session.cursor.read(event.seq) else { continue }
-          session.client.send(event)
+          session.send(event)
           dependencies.metrics.pushed(event.type)
         }
         if page.isEmpty && session.cursor.reachedEnd() { return }

@@ -17,23 +17,30 @@ enum RealtimeClient {
     }
   }
 
-  func send(_ routed: RoutedEvent) {
+  func isSocket(_ socket: SocketIOSocket) -> Bool {
+    if case .socketIO(let own) = self { own === socket } else { false }
+  }
+
+  /// - Parameter hasOffset: adds the event's number as one more argument, for a Socket.IO client.
+  func send(_ routed: RoutedEvent, hasOffset: Bool) {
     switch self {
-    case .socketIO(let socket): socket.emit(routed.frame)
+    case .socketIO(let socket): socket.emit(hasOffset ? routed.frameWithOffset : routed.frame)
     case .plain(let connection): connection.send(routed.plain)
     }
   }
 
-  func send(_ event: UserEvent) {
+  func send(_ event: UserEvent, hasOffset: Bool) {
     switch self {
-    case .socketIO(let socket): socket.emit(event.socketIOFrame())
+    case .socketIO(let socket): socket.emit(event.socketIOFrame(hasOffset: hasOffset))
     case .plain(let connection): connection.send(.text(event.plainFrame()))
     }
   }
 
-  func send(_ type: String, _ payload: [UInt8]) {
+  /// - Parameter offset: one more argument for a Socket.IO client.
+  func send(_ type: String, _ payload: [UInt8], offset: Int64? = nil) {
     switch self {
-    case .socketIO(let socket): socket.emit(SocketIOFrame(event: type, json: payload))
+    case .socketIO(let socket):
+      socket.emit(SocketIOFrame(event: type, json: UserEvent.arguments(payload, offset: offset)))
     case .plain(let connection): connection.send(.text(PlainFrame.encode(type: type, data: payload)))
     }
   }
@@ -64,6 +71,8 @@ final class RealtimeSession {
   var cursor = EventCursor()
   /// Where the client wants to go on, while its place is looked up.
   var resumeAfter: Int64?
+  /// The client takes the number of each event as one more argument, to come back with.
+  var hasOffsets = false
   /// Set while a task reads the log for this session.
   var isReadingLog = false
   private var allowance: Double
@@ -90,6 +99,15 @@ final class RealtimeSession {
 
   var isClosed: Bool {
     if case .closed = state { true } else { false }
+  }
+
+  func send(_ routed: RoutedEvent) { client.send(routed, hasOffset: hasOffsets) }
+
+  func send(_ event: UserEvent) { client.send(event, hasOffset: hasOffsets) }
+
+  /// An event that is not in the log. A client that comes back after it goes on at the session's place.
+  func send(_ type: String, _ payload: [UInt8]) {
+    client.send(type, payload, offset: hasOffsets ? cursor.position : nil)
   }
 
   /// Takes one client event out of the allowance (a token bucket). - Returns: false when it is empty.

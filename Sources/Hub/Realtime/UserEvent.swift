@@ -33,8 +33,15 @@ package struct UserEvent: Sendable {
   package var payload: [UInt8] { Self.payload(seq: seq, at: at, data: data) }
 
   /// The Socket.IO packet of this event; made once for all of a user's devices.
-  package func socketIOFrame() -> SocketIOFrame {
-    SocketIOFrame(event: type, json: payload)
+  /// - Parameter hasOffset: with the number as a second argument, a string: connection state recovery.
+  package func socketIOFrame(hasOffset: Bool = false) -> SocketIOFrame {
+    SocketIOFrame(event: type, json: Self.arguments(payload, offset: hasOffset ? seq : nil))
+  }
+
+  /// The arguments of an event, joined by commas.
+  static func arguments(_ payload: [UInt8], offset: Int64?) -> [UInt8] {
+    guard let offset else { return payload }
+    return payload + Array(",\"\(offset)\"".utf8)
   }
 
   /// The frame of the plain WebSocket endpoint: `{"type":...,"data":...}`.

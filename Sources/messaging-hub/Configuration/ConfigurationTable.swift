@@ -51,6 +51,13 @@ enum ConfigurationTable {
     .seconds(
       "AUTH_TIMEOUT", 1...300, \.hub.authenticationDeadline,
       "How long a realtime client may take to authenticate"),
+    .choice(
+      "CONNECTION_RECOVERY", ConnectionRecovery.allCases.map(\.rawValue),
+      standard: HubConfiguration().recovery.rawValue,
+      "Socket.IO's connection state recovery: for no client, for those that ask, or for all"
+    ) { value, settings in
+      settings.hub.recovery = ConnectionRecovery(rawValue: value) ?? HubConfiguration().recovery
+    },
     .seconds("PING_INTERVAL", 1...600, \.hub.pingInterval, "Between two pings to a realtime client"),
     .seconds(
       "PING_TIMEOUT", 1...600, \.hub.pingTimeout, "How long a realtime client may take to answer a ping"),
