@@ -6,12 +6,21 @@ import Testing
 
 @Suite("Connection recovery tickets")
 struct RecoveryTicketTests {
-  private let keys = KeyRing(configuration: String(repeating: "11", count: 32))!
+  private let keys: KeyRing
   private let ticket = RecoveryTicket(
     socketID: "abcdefghijklmnopqrst",
     principal: Principal(
       tenant: "default", user: "ana", email: "ana@example.com", roles: ["admin", "agent"],
       expires: Timestamp(seconds: 2_000)))
+
+  init() throws {
+    keys = try Self.keys("11")
+  }
+
+  private static func keys(_ pairs: String...) throws -> KeyRing {
+    let text = pairs.map { String(repeating: $0, count: 32) }.joined(separator: ",")
+    return try #require(KeyRing(configuration: text))
+  }
 
   @Test("a ticket opens to what was sealed, until its token ends")
   func opens() {
@@ -38,7 +47,7 @@ struct RecoveryTicketTests {
       let other = Base64.encode(changed, .url)
       #expect(RecoveryTicket(opening: other, by: keys, now: now) == nil)
     }
-    let others = KeyRing(configuration: String(repeating: "22", count: 32))!
+    let others = try Self.keys("22")
     #expect(RecoveryTicket(opening: text, by: others, now: now) == nil)
     for other in ["", "x", "null", String(repeating: "A", count: 100_000)] {
       #expect(RecoveryTicket(opening: other, by: keys, now: now) == nil)
@@ -46,10 +55,9 @@ struct RecoveryTicketTests {
   }
 
   @Test("a ticket outlives a change of keys while the old one still opens")
-  func rotates() {
+  func rotates() throws {
     let text = ticket.sealed(by: keys)
-    let rotated = KeyRing(
-      configuration: String(repeating: "22", count: 32) + "," + String(repeating: "11", count: 32))!
+    let rotated = try Self.keys("22", "11")
     #expect(RecoveryTicket(opening: text, by: rotated, now: Timestamp(seconds: 1_000)) == ticket)
   }
 }
