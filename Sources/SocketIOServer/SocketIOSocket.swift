@@ -34,7 +34,8 @@ package final class SocketIOSocket: @unchecked Sendable, Hashable {
   /// Something of the application's own.
   package var context: (any Sendable)?
 
-  private weak var client: SocketIOClient?
+  /// nil once it has left: until then the two hold each other.
+  private var client: SocketIOClient?
   private let server: SocketIOServer
   var state = State.connecting([])
   package internal(set) var rooms: [String] = []
@@ -132,6 +133,7 @@ package final class SocketIOSocket: @unchecked Sendable, Hashable {
   /// Out of its namespace: nobody answers any more.
   func leave() {
     state = .disconnected
+    client = nil
     let left = awaited
     awaited = [:]
     for continuation in left.values { continuation.resume(returning: .failure(.disconnected)) }

@@ -7,6 +7,8 @@ struct BenchOptions: Sendable {
     case echo
     /// Memory per idle connection.
     case idle
+    /// One event to as many sockets of one user.
+    case crowd
     /// From a webhook to a client's screen.
     case push
     /// The same for an account that many users see.
@@ -42,11 +44,11 @@ struct BenchOptions: Sendable {
 
     Starts a hub on a fresh data folder, measures it from outside and prints a table.
 
-      --only LIST             of normalise, echo, idle, push, fanout, ingest (default: all)
+      --only LIST             of normalise, echo, idle, crowd, push, fanout, ingest (default: all)
       --seconds N             length of each measurement (default 8)
       --rounds N              turns of hub and yardstick (default 3)
       --connections N         connections that send webhooks (default 256)
-      --idle-connections N    Socket.IO clients of the idle section (default 5000)
+      --idle-connections N    Socket.IO clients of the idle and crowd sections (default 5000)
       --rate N                messages a second of the push section (default 1000)
       --json FILE             write the figures there too
       --hub PATH              the program to measure (default: messaging-hub beside this one)

@@ -68,6 +68,7 @@ struct HubBench {
           report.add(
             section, try await EchoSection(hub: hub, options: options, folder: folder).measure())
         case .idle: report.add(section, try await IdleSection(hub: hub, options: options).measure())
+        case .crowd: report.add(section, try await CrowdSection(hub: hub, options: options).measure())
         case .push: report.add(section, try await PushSection(hub: hub, options: options).measure())
         case .fanout: report.add(section, try await FanOutSection(hub: hub, options: options).measure())
         case .ingest: report.add(section, try await IngestSection(hub: hub, options: options).measure())

@@ -24,7 +24,12 @@ enum ClientReply: Sendable {
 extension RealtimeGateway: SocketIOApplication {
   package func connect(_ socket: SocketIOSocket, auth: [UInt8]) async -> SocketIOAdmission {
     guard socket.namespace == "/" else { return .refuse(message: "Invalid namespace") }
-    return await admit(socket, auth: auth)
+    if let admission = admit(socket, auth: auth) { return admission }
+    let gateway = self
+    // In a task of its own, whose memory ends with it.
+    return await Task {
+      await withTaskExecutorPreference(loop) { await gateway.admitReturning(socket, auth: auth) }
+    }.value
   }
 
   package func event(

@@ -92,49 +92,58 @@ struct ConnectRequest {
 }
 
 extension RealtimeGateway {
-  /// Takes a Socket.IO client in. With a ticket whose place in the log is still there, it goes on as the
-  /// socket that it was; with one whose place is gone, or none, it begins.
-  func admit(_ socket: SocketIOSocket, auth: [UInt8]) async -> SocketIOAdmission {
-    let now = dependencies.clock.now()
-    let request = ConnectRequest(
-      socket, auth: auth, recovery: dependencies.configuration.recovery, keys: dependencies.keys, now: now)
-    // A token is newer than the ticket, and decides who it is.
-    let named = request.token.flatMap { try? dependencies.tokens.verify($0, now: now) }
-    var lastSeq = request.lastSeq
-    if let (text, ticket) = request.ticket, let offset = request.offset,
-      request.token == nil || named?.key == ticket.principal.key
-    {
-      if await recover(socket, ticket, as: named ?? ticket.principal, after: offset) {
-        return .recovered(id: ticket.socketID, pid: text)
-      }
-      // What it missed cannot be given; it is told so when it has authenticated.
-      lastSeq = lastSeq ?? offset
-    }
-    let session = opened(socket.id, .socketIO(socket))
-    guard let token = request.token else { return .accept }
-    authenticate(later: socket, token: token, lastSeq: lastSeq)
-    guard request.isRecoverable, let named else { return .accept }
-    session.hasOffsets = true
-    return .recoverable(
-      pid: RecoveryTicket(socketID: socket.id, principal: named).sealed(by: dependencies.keys))
+  private func read(_ socket: SocketIOSocket, _ auth: [UInt8]) -> ConnectRequest {
+    ConnectRequest(
+      socket, auth: auth, recovery: dependencies.configuration.recovery, keys: dependencies.keys,
+      now: dependencies.clock.now())
   }
 
-  private func recover(
-    _ socket: SocketIOSocket, _ ticket: RecoveryTicket, as principal: Principal, after offset: Int64
-  ) async -> Bool {
+  /// Takes a Socket.IO client in. nil: it comes back with a ticket, and the log is to be asked first.
+  ///
+  /// Not asynchronous, because the connection's task would keep the memory of its frame.
+  func admit(_ socket: SocketIOSocket, auth: [UInt8]) -> SocketIOAdmission? {
+    let request = read(socket, auth)
+    return request.ticket == nil || request.offset == nil ? admit(socket, request, missedAfter: nil) : nil
+  }
+
+  /// Takes a client with a ticket in: where its place in the log is still there, it goes on as the socket
+  /// that it was.
+  func admitReturning(_ socket: SocketIOSocket, auth: [UInt8]) async -> SocketIOAdmission {
+    let request = read(socket, auth)
+    guard let (text, ticket) = request.ticket, let offset = request.offset else {
+      return admit(socket, request, missedAfter: nil)
+    }
+    let named = principal(request)
+    // A token is newer than the ticket, and decides who it is.
+    guard request.token == nil || named?.key == ticket.principal.key else {
+      return admit(socket, request, missedAfter: nil)
+    }
     supersede(ticket.socketID)
     let session = opened(ticket.socketID, .socketIO(socket))
     session.hasOffsets = true
-    let gateway = self
-    // In a task of its own, whose memory ends with it; the connection's stays for hours.
-    let isOpen = await Task {
-      await withTaskExecutorPreference(loop) { await gateway.reopen(session.id, principal, after: offset) }
-    }.value
-    guard isOpen else {
+    guard await reopen(session, named ?? ticket.principal, after: offset) else {
       forget(session)
-      return false
+      // What it missed cannot be given; it is told so when it has authenticated.
+      return admit(socket, request, missedAfter: offset)
     }
     dependencies.metrics.recovered()
-    return true
+    return .recovered(id: ticket.socketID, pid: text)
+  }
+
+  private func principal(_ request: ConnectRequest) -> Principal? {
+    request.token.flatMap { try? dependencies.tokens.verify($0, now: dependencies.clock.now()) }
+  }
+
+  /// - Parameter offset: the place that a client which is not recovered had.
+  private func admit(
+    _ socket: SocketIOSocket, _ request: ConnectRequest, missedAfter offset: Int64?
+  ) -> SocketIOAdmission {
+    let session = opened(socket.id, .socketIO(socket))
+    guard let token = request.token else { return .accept }
+    authenticate(later: socket, token: token, lastSeq: request.lastSeq ?? offset)
+    guard request.isRecoverable, let named = principal(request) else { return .accept }
+    session.hasOffsets = true
+    return .recoverable(
+      pid: RecoveryTicket(socketID: socket.id, principal: named).sealed(by: dependencies.keys))
   }
 }

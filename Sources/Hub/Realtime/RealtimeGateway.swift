@@ -84,16 +84,24 @@ package actor RealtimeGateway {
   }
 
   private func deliver(_ batch: [RoutedEvent]) {
-    for routed in batch {
-      for session in rooms[routed.event.user] ?? [] {
-        switch session.cursor.published(routed.event.seq) {
-        case .send:
-          session.send(routed)
-          dependencies.metrics.pushed(routed.event.type)
-        case .ignore: break
-        case .catchUp: readLog(session)
-        }
+    var rest = batch[...]
+    while let user = rest.first?.event.user {
+      // Session by session, not event by event: thousands of sessions do not fit into a cache twice.
+      let run = rest.prefix { $0.event.user == user }
+      rest = rest.dropFirst(run.count)
+      for session in rooms[user] ?? [] {
+        for routed in run { deliver(routed, to: session) }
       }
+    }
+  }
+
+  private func deliver(_ routed: RoutedEvent, to session: RealtimeSession) {
+    switch session.cursor.published(routed.event.seq) {
+    case .send:
+      session.send(routed)
+      dependencies.metrics.pushed(routed.event.type)
+    case .ignore: break
+    case .catchUp: readLog(session)
     }
   }
 
@@ -227,8 +235,7 @@ package actor RealtimeGateway {
   /// Opens the session of a client that comes back with proof of who it is.
   /// - Returns: false, and nothing was sent, when the log cannot give what it missed, the user may not come
   ///   in, the store cannot be asked, or the client has gone.
-  func reopen(_ id: String, _ principal: Principal, after offset: Int64) async -> Bool {
-    guard let session = sessions[id] else { return false }
+  func reopen(_ session: RealtimeSession, _ principal: Principal, after offset: Int64) async -> Bool {
     session.state = .opening(principal)
     rooms[principal.key, default: []].append(session)
     dependencies.relay.joined(principal.key, shard: index)
