@@ -52,6 +52,9 @@ package protocol Platform: Sendable {
   /// The credentials by which a delivery to the one URL of an app is verified.
   var appCredentials: [String] { get }
 
+  /// What a sender is told whose request is refused. nil: 401 and a problem document.
+  var refusal: WebhookAnswer? { get }
+
   /// What is wrong with an account's credentials, for people; nil: nothing.
   func fault(in secrets: AccountSecrets) -> String?
 
@@ -79,6 +82,7 @@ extension Platform {
   package var keptHeaders: Set<String> { [] }
   package var accountField: String? { nil }
   package var appCredentials: [String] { [] }
+  package var refusal: WebhookAnswer? { nil }
   package func fault(in secrets: AccountSecrets) -> String? { nil }
   package func generated(for secrets: AccountSecrets, random: (Int) -> [UInt8]) -> [String: String] { [:] }
 }

@@ -2,6 +2,9 @@
 package enum PlatformCatalogue {
   package static let all: [any Platform] = [
     TelegramPlatform(),
+    WhatsAppPlatform(),
+    MessengerPlatform(),
+    InstagramPlatform(),
     TeamsPlatform(),
     TeamsOutgoingWebhookPlatform(),
     GoogleChatPlatform(),

@@ -186,7 +186,7 @@ package struct WebhookAnswer: Sendable, Equatable {
 package enum WebhookVerdict: Sendable, Equatable {
   /// A handshake: answered, and nothing stored.
   case answer(WebhookAnswer)
-  /// 401. The reason is for the operator's log, not for the sender.
+  /// The platform's `refusal`, or 401. The reason is for the operator's log, not for the sender.
   case refused(reason: String)
   /// Store it, and give this answer after the commit.
   case accepted(WebhookAnswer)

@@ -50,6 +50,8 @@ enum VectorContext {
     switch vector["platform"]?.string ?? "" {
     case "telegram": return ["webhookSecret": text]
     case "standard-webhooks": return ["webhookSecret": secret["public_key"]?.string ?? text]
+    case "whatsapp", "messenger", "instagram":
+      return ["appSecret": secret.string ?? "unused", "verifyToken": secret["verify_token"]?.string ?? "unused"]
     case "teams": return ["appId": secret["app_id"]?.string ?? ""]
     case "teams-outgoing-webhook": return ["securityToken": text]
     case "google-chat": return ["audience": secret["audience"]?.string ?? ""]

@@ -90,7 +90,8 @@ package struct WebhookReceiver: Sendable {
         "platform": .string(name), "account": .string(key == nil ? "app" : "\(owners[0].id)"),
         "reason": .string(reasons.first ?? ""),
       ])
-    return refuse(name, .badSignature)
+    let problem = refuse(name, .badSignature)
+    return platform.refusal.map { HTTPResponse($0) } ?? problem
   }
 
   /// Whose credentials a request may be signed with.
