@@ -51,7 +51,15 @@ enum VectorContext {
     case "telegram": return ["webhookSecret": text]
     case "standard-webhooks": return ["webhookSecret": secret["public_key"]?.string ?? text]
     case "whatsapp", "messenger", "instagram":
-      return ["appSecret": secret.string ?? "unused", "verifyToken": secret["verify_token"]?.string ?? "unused"]
+      let verify = secret["verify_token"]?.string ?? "unused"
+      return ["appSecret": secret.string ?? "unused", "verifyToken": verify]
+    case "slack": return ["signingSecret": text]
+    case "discord": return ["publicKey": secret["public_key_hex"]?.string ?? ""]
+    case "line": return ["channelSecret": text]
+    case "viber": return ["authToken": text]
+    case "twilio":
+      guard let key = secret["shared_key"]?.string else { return ["authToken": text] }
+      return ["sharedKey": key, "sharedKeyId": secret["shared_key_id"]?.string ?? ""]
     case "teams": return ["appId": secret["app_id"]?.string ?? ""]
     case "teams-outgoing-webhook": return ["securityToken": text]
     case "google-chat": return ["audience": secret["audience"]?.string ?? ""]

@@ -1,0 +1,103 @@
+import Bytes
+import JSON
+import Messaging
+
+/// Reads one Message object (https://discord.com/developers/docs/resources/message).
+struct DiscordMessage {
+  private static let filesMax = 100
+  private static let mapped: Set<String> = [
+    "id", "channel_id", "author", "content", "timestamp", "edited_timestamp", "attachments", "type",
+    "message_reference", "referenced_message", "guild_id", "channel", "nonce", "tts", "mention_everyone",
+  ]
+  /// The first moment of Discord's ids, in milliseconds since 1970.
+  private static let epoch: UInt64 = 1_420_070_400_000
+
+  private let reader: JSONReader
+  let conversation: ConversationRef
+
+  init(_ reader: JSONReader) throws(NormaliseError) {
+    self.reader = reader
+    let channel = try reader.object("channel")
+    let isDirect = try channel?.integer("type") ?? 1 == 1
+    let isGroup = reader.has("guild_id") || !isDirect
+    conversation = ConversationRef(
+      externalID: try reader.requiredID("channel_id"), kind: isGroup ? .group : .direct,
+      title: MessageText.name(try channel?.text("name")))
+  }
+
+  func message() throws(NormaliseError) -> InboundMessage {
+    let id = try reader.requiredID("id")
+    let type = try reader.integer("type") ?? 0
+    let isSystem = ![0, 19, 20, 23].contains(type)
+    let files = try attachments()
+    let reference = try reader.object("message_reference")
+    // Reference type 1 is a forwarded message.
+    let isReply = try reference?.integer("type") ?? 0 == 0
+    var details = reader.rest(without: Self.mapped)
+    if !isReply { details["message_reference"] = reader["message_reference"] }
+    if isSystem { details["service"] = .string("type \(type)") }
+    return InboundMessage(
+      conversation: conversation, externalID: id, sender: try author(),
+      kind: isSystem ? .system : MediaKind.message(files), text: try text(), attachments: files,
+      replyTo: isReply ? try reference?.id("message_id") : nil,
+      details: details.isEmpty ? nil : .object(details),
+      sentAt: try Self.time(reader, "timestamp") ?? Self.time(ofID: id) ?? Timestamp(seconds: 0))
+  }
+
+  func edit(at: Timestamp) throws(NormaliseError) -> MessageEdit {
+    let files = try attachments()
+    return MessageEdit(
+      conversation: conversation, externalID: try reader.requiredID("id"), kind: MediaKind.message(files),
+      text: try text(), attachments: files, editedAt: try Self.time(reader, "edited_timestamp") ?? at)
+  }
+
+  private func text() throws(NormaliseError) -> String? {
+    try reader.text("content").flatMap { $0.isEmpty ? nil : MessageText.sanitised($0) }
+  }
+
+  private func author() throws(NormaliseError) -> Person {
+    guard let author = try reader.object("author") else { return Person(id: "discord") }
+    return try Self.person(author)
+  }
+
+  private func attachments() throws(NormaliseError) -> [Attachment] {
+    var files: [Attachment] = []
+    for file in try reader.objects("attachments", max: Self.filesMax) ?? [] {
+      let type = MessageText.name(try file.text("content_type"))
+      files.append(
+        Attachment(
+          kind: MediaKind.attachment(type), externalID: try file.id("id"),
+          url: WebAddress.checked(try file.text("url")), name: MessageText.name(try file.text("filename")),
+          mimeType: type, sizeBytes: try file.integer("size"),
+          width: (try file.integer("width")).flatMap { Int(exactly: $0) },
+          height: (try file.integer("height")).flatMap { Int(exactly: $0) },
+          durationSeconds: try file.number("duration_secs")))
+    }
+    for sticker in try reader.objects("sticker_items", max: Self.filesMax) ?? [] {
+      files.append(
+        Attachment(
+          kind: .sticker, externalID: try sticker.id("id"), name: MessageText.name(try sticker.text("name"))))
+    }
+    return files
+  }
+
+  // MARK: Parts
+
+  static func person(_ user: JSONReader) throws(NormaliseError) -> Person {
+    let name = try user.text("global_name").or(user.text("username"))
+    return Person(id: try user.requiredID("id"), name: MessageText.name(name))
+  }
+
+  static func time(_ reader: JSONReader, _ name: String) throws(NormaliseError) -> Timestamp? {
+    guard let text = try reader.text(name) else { return nil }
+    guard let time = Timestamp(rfc3339: text) else {
+      throw .wrongValue(path: reader.place(name), expected: "an ISO 8601 time")
+    }
+    return time.clamped
+  }
+
+  /// Discord's ids hold the time of their making.
+  static func time(ofID id: String) -> Timestamp? {
+    UInt64(id).map { Timestamp(milliseconds: Int64(($0 >> 22) + epoch)).clamped }
+  }
+}
