@@ -10,9 +10,17 @@ package enum PlatformCatalogue {
     LINEPlatform(),
     ViberPlatform(),
     TwilioPlatform(),
+    XPlatform(),
+    LinkedInPlatform(),
     TeamsPlatform(),
     TeamsOutgoingWebhookPlatform(),
     GoogleChatPlatform(),
+    MatrixPlatform(),
+    MattermostPlatform(),
+    RocketChatPlatform(),
+    ZulipPlatform(),
+    IntercomPlatform(),
+    MastodonPlatform(),
     CustomPlatform(),
   ]
 

@@ -55,6 +55,11 @@ enum VectorContext {
       return ["appSecret": secret.string ?? "unused", "verifyToken": verify]
     case "slack": return ["signingSecret": text]
     case "discord": return ["publicKey": secret["public_key_hex"]?.string ?? ""]
+    case "x": return ["consumerSecret": text]
+    case "linkedin", "intercom": return ["clientSecret": text]
+    case "mastodon": return ["webhookSecret": text]
+    case "matrix": return ["hsToken": text]
+    case "mattermost", "rocketchat", "zulip": return ["token": text]
     case "line": return ["channelSecret": text]
     case "viber": return ["authToken": text]
     case "twilio":

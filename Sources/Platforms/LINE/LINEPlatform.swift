@@ -1,7 +1,6 @@
 import Bytes
 import JSON
 import Messaging
-import Security
 
 /// The LINE Messaging API (https://developers.line.biz/en/reference/messaging-api/#webhooks).
 ///
@@ -16,7 +15,6 @@ struct LINEPlatform: Platform {
     kinds: [.text, .image, .video, .audio, .sticker, .location])
 
   private static let secretField = "channelSecret"
-  private static let header = "X-Line-Signature"
   private static let eventsMax = 1_000
 
   let credentials = [
@@ -28,22 +26,14 @@ struct LINEPlatform: Platform {
       isGenerated: false),
   ]
 
-  func fault(in secrets: AccountSecrets) -> String? {
-    let values = secrets[Self.secretField]
-    return values.isEmpty || values.contains("") ? "\(Self.secretField) is missing" : nil
-  }
+  private static let signature = HMACSignature(
+    header: "X-Line-Signature", form: .base64, secretField: secretField)
+
+  func fault(in secrets: AccountSecrets) -> String? { RequiredSecret.fault(Self.secretField, in: secrets) }
 
   func receive(_ request: WebhookRequest, _ context: WebhookContext) -> WebhookVerdict {
-    guard let header = request.header(Self.header) else {
-      return .refused(reason: "the header \(Self.header) is missing")
-    }
-    guard let given = Base64.decode(header) else {
-      return .refused(reason: "the header \(Self.header) is not base64")
-    }
-    let isGood = context.secrets.anyMatches(Self.secretField) { secret in
-      constantTimeEquals(given, HMAC.sha256(request.body, key: Array(secret.utf8)))
-    }
-    return isGood ? .accepted(.ok) : .refused(reason: "the signature is wrong")
+    if let reason = Self.signature.refusal(of: request, context) { return .refused(reason: reason) }
+    return .accepted(.ok)
   }
 
   func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised {
@@ -62,9 +52,6 @@ struct LINEPlatform: Platform {
   func signed(
     _ request: WebhookRequest, secrets: AccountSecrets, now: Timestamp, id: String
   ) -> WebhookRequest? {
-    secrets[Self.secretField].first.map { secret in
-      let code = HMAC.sha256(request.body, key: Array(secret.utf8))
-      return request.adding(WebhookHeader(Self.header, Base64.encode(code)))
-    }
+    Self.signature.sign(request, secrets: secrets)
   }
 }

@@ -1,5 +1,4 @@
 import Bytes
-import Security
 
 /// What the webhooks of WhatsApp, Messenger and Instagram have in common
 /// (https://developers.facebook.com/docs/graph-api/webhooks/getting-started): the handshake and the
@@ -7,8 +6,8 @@ import Security
 enum MetaWebhook {
   static let secretField = "appSecret"
   static let verifyField = "verifyToken"
-  private static let header = "X-Hub-Signature-256"
-  private static let scheme = "sha256="
+  private static let signature = HMACSignature(
+    header: "X-Hub-Signature-256", prefix: "sha256=", form: .hex, secretField: secretField)
   private static let challengeBytesMax = 256
 
   static let methods = ["GET", "POST"]
@@ -35,11 +34,7 @@ enum MetaWebhook {
 
   /// An account has a URL and a secret of its own, or is found by its id in what comes for its app.
   static func fault(in secrets: AccountSecrets, accountField: String) -> String? {
-    let hasID = secrets[accountField].contains { !$0.isEmpty }
-    guard hasID || !secrets[secretField].isEmpty else {
-      return "\(secretField) is missing; an account of an app needs \(accountField) instead"
-    }
-    return secrets[secretField].allSatisfy { !$0.isEmpty } ? nil : "\(secretField) is empty"
+    RequiredSecret.fault(secretField, orAccount: accountField, in: secrets)
   }
 
   static func generated(for secrets: AccountSecrets, random: (Int) -> [UInt8]) -> [String: String] {
@@ -48,16 +43,8 @@ enum MetaWebhook {
 
   static func receive(_ request: WebhookRequest, _ context: WebhookContext) -> WebhookVerdict {
     if request.method == "GET" { return handshake(request, context) }
-    guard let header = request.header(header) else {
-      return .refused(reason: "the header \(Self.header) is missing")
-    }
-    guard header.hasPrefix(scheme), let given = Hex.decode(header.dropFirst(scheme.count)) else {
-      return .refused(reason: "the header \(Self.header) is not \(scheme) and hexadecimal digits")
-    }
-    let isGood = context.secrets.anyMatches(secretField) { secret in
-      constantTimeEquals(given, HMAC.sha256(request.body, key: Array(secret.utf8)))
-    }
-    return isGood ? .accepted(.ok) : .refused(reason: "the signature is wrong")
+    if let reason = signature.refusal(of: request, context) { return .refused(reason: reason) }
+    return .accepted(.ok)
   }
 
   private static func handshake(_ request: WebhookRequest, _ context: WebhookContext) -> WebhookVerdict {
@@ -71,9 +58,6 @@ enum MetaWebhook {
   }
 
   static func signed(_ request: WebhookRequest, secrets: AccountSecrets) -> WebhookRequest? {
-    secrets[secretField].first.map { secret in
-      let code = HMAC.sha256(request.body, key: Array(secret.utf8))
-      return request.adding(WebhookHeader(header, scheme + Hex.encode(code)))
-    }
+    signature.sign(request, secrets: secrets)
   }
 }

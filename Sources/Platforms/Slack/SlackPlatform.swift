@@ -39,11 +39,7 @@ struct SlackPlatform: Platform {
   let appCredentials = [secretField]
 
   func fault(in secrets: AccountSecrets) -> String? {
-    let hasTeam = secrets[Self.teamField].contains { !$0.isEmpty }
-    guard hasTeam || !secrets[Self.secretField].isEmpty else {
-      return "\(Self.secretField) is missing; an account of an app needs \(Self.teamField) instead"
-    }
-    return secrets[Self.secretField].allSatisfy { !$0.isEmpty } ? nil : "\(Self.secretField) is empty"
+    RequiredSecret.fault(Self.secretField, orAccount: Self.teamField, in: secrets)
   }
 
   func receive(_ request: WebhookRequest, _ context: WebhookContext) -> WebhookVerdict {

@@ -1,7 +1,6 @@
 import Bytes
 import JSON
 import Messaging
-import Security
 
 /// Viber bots (https://developers.viber.com/docs/api/rest-bot-api/#callbacks).
 ///
@@ -15,7 +14,6 @@ struct ViberPlatform: Platform {
     kinds: [.text, .image, .video, .file, .sticker, .location, .contact])
 
   private static let tokenField = "authToken"
-  private static let header = "X-Viber-Content-Signature"
 
   let credentials = [
     CredentialField(
@@ -23,22 +21,14 @@ struct ViberPlatform: Platform {
       isRequired: true, isGenerated: false)
   ]
 
-  func fault(in secrets: AccountSecrets) -> String? {
-    let values = secrets[Self.tokenField]
-    return values.isEmpty || values.contains("") ? "\(Self.tokenField) is missing" : nil
-  }
+  private static let signature = HMACSignature(
+    header: "X-Viber-Content-Signature", form: .hex, secretField: tokenField)
+
+  func fault(in secrets: AccountSecrets) -> String? { RequiredSecret.fault(Self.tokenField, in: secrets) }
 
   func receive(_ request: WebhookRequest, _ context: WebhookContext) -> WebhookVerdict {
-    guard let header = request.header(Self.header) else {
-      return .refused(reason: "the header \(Self.header) is missing")
-    }
-    guard let given = Hex.decode(header) else {
-      return .refused(reason: "the header \(Self.header) is not hexadecimal digits")
-    }
-    let isGood = context.secrets.anyMatches(Self.tokenField) { token in
-      constantTimeEquals(given, HMAC.sha256(request.body, key: Array(token.utf8)))
-    }
-    return isGood ? .accepted(.ok) : .refused(reason: "the signature is wrong")
+    if let reason = Self.signature.refusal(of: request, context) { return .refused(reason: reason) }
+    return .accepted(.ok)
   }
 
   func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised {
@@ -49,9 +39,6 @@ struct ViberPlatform: Platform {
   func signed(
     _ request: WebhookRequest, secrets: AccountSecrets, now: Timestamp, id: String
   ) -> WebhookRequest? {
-    secrets[Self.tokenField].first.map { token in
-      let code = HMAC.sha256(request.body, key: Array(token.utf8))
-      return request.adding(WebhookHeader(Self.header, Hex.encode(code)))
-    }
+    Self.signature.sign(request, secrets: secrets)
   }
 }
