@@ -14,6 +14,30 @@ package enum HTTPDate {
       + "\(two(second / 3600)):\(two(second / 60 % 60)):\(two(second % 60)) GMT"
   }
 
+  /// Seconds since 1970 of an IMF-fixdate; nil for anything else, the obsolete forms included.
+  package static func parse(_ text: some StringProtocol) -> Int? {
+    let words = text.split(separator: " ", omittingEmptySubsequences: false)
+    guard words.count == 6, words[5] == "GMT", words[0].hasSuffix(","),
+      let day = Int(words[1]), let month = months.firstIndex(of: String(words[2])), let year = Int(words[3]),
+      (1...31).contains(day), (1970...9999).contains(year)
+    else { return nil }
+    let clock = words[4].split(separator: ":", omittingEmptySubsequences: false).compactMap { Int($0) }
+    guard clock.count == 3, (0...23).contains(clock[0]), (0...59).contains(clock[1]),
+      (0...60).contains(clock[2])
+    else { return nil }
+    return unixDay(year: year, month: month + 1, day: day) * 86_400 + clock[0] * 3_600 + clock[1] * 60
+      + clock[2]
+  }
+
+  /// The inverse of `civil`.
+  private static func unixDay(year: Int, month: Int, day: Int) -> Int {
+    let shifted = month <= 2 ? year - 1 : year
+    let era = shifted / 400
+    let yearOfEra = shifted - era * 400
+    let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+    return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+  }
+
   private static func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
 
   /// Gregorian date of a day number. Years are counted from March, so the leap day comes last and

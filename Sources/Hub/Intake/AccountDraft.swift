@@ -48,7 +48,7 @@ package struct AccountDraft: Sendable {
     guard let secrets = json.isNull ? AccountSecrets() : AccountSecrets(json: json) else {
       throw Fault(description: "'credentials' has to be an object of texts", field: "credentials")
     }
-    let known = platform.credentials.map(\.name)
+    let known = platform.credentials.map(\.name) + [AccountSecrets.addressField.name]
     guard let other = secrets.names.first(where: { !known.contains($0) }) else { return secrets }
     throw Fault(
       description:

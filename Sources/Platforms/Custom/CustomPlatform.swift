@@ -9,7 +9,10 @@ struct CustomPlatform: Platform {
   let name: PlatformName = "custom"
   let displayName = "Custom"
   let parserVersion = 1
-  let capabilities = ConversationCapabilities(hasReceipts: true, hasTyping: true)
+  let capabilities = ConversationCapabilities(
+    canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
+    hasReceipts: true, hasTyping: true,
+    kinds: [.text, .image, .video, .audio, .file, .sticker, .location, .contact, .poll])
 
   static let secretField = "webhookSecret"
 
@@ -18,7 +21,10 @@ struct CustomPlatform: Platform {
       secretField,
       "What deliveries are signed with: whsec_ and base64 of 16 to 256 bytes, or the public key "
         + "(whpk_...) of a source that signs with Ed25519. Several may be valid at once.",
-      isSecret: true, isRequired: true, isGenerated: true)
+      isSecret: true, isRequired: true, isGenerated: true),
+    CredentialField(
+      sendURLField, "Where answers go: an http or https address of your system.", isSecret: false,
+      isRequired: false, isGenerated: false),
   ]
 
   func fault(in secrets: AccountSecrets) -> String? {

@@ -26,6 +26,9 @@ struct TelegramUpdate {
     "message_reaction_count", "callback_query", "my_chat_member", "chat_member",
   ]
 
+  /// What a poller asks for: everything, because some kinds are left out unless they are named.
+  static var requested: [String] { (messageKinds.union(systemKinds)).sorted() }
+
   private static func isKnown(_ kind: String) -> Bool {
     messageKinds.contains(kind) || systemKinds.contains(kind)
   }

@@ -1,0 +1,102 @@
+package import Bytes
+package import JSON
+import Messaging
+
+/// A platform that can be read by asking. Pure: a cursor goes in, the next call comes out.
+package protocol PollingPlatform: Platform {
+  var polling: PollingPlan { get }
+
+  /// Whether the credentials are enough to poll.
+  func canPoll(_ secrets: AccountSecrets) -> Bool
+
+  /// The next step of a poll. Called first without answers, then with the answer to each call that it asked
+  /// for, until it ends. The same answers give the same step, so a stored poll can be read again.
+  func poll(_ job: PollJob, after answers: [APIAnswer]) -> PollStep
+}
+
+/// How a platform wants to be asked.
+package struct PollingPlan: Sendable, Equatable {
+  /// When accounts are polled that nobody decided about.
+  package enum Role: Sendable, Equatable {
+    /// It has no webhooks, or none that tell everything: always.
+    case primary
+    /// Its webhooks tell; polling fills the holes after an outage and now and then.
+    case sweep
+    /// Webhooks and polling exclude each other: only where it is asked for.
+    case alternative
+  }
+
+  package var role: Role
+  /// Seconds between two polls while messages come.
+  package var intervalMin: Int
+  /// Seconds between two polls while nothing comes.
+  package var intervalMax: Int
+  /// It answers when there is something, so the next poll follows at once.
+  package var isLongPoll: Bool
+  /// Messages that were there before the account was connected can be read.
+  package var hasHistory: Bool
+
+  package init(
+    role: Role, intervalMin: Int = 5, intervalMax: Int = 300, isLongPoll: Bool = false,
+    hasHistory: Bool = false
+  ) {
+    self.role = role
+    self.intervalMin = intervalMin
+    self.intervalMax = intervalMax
+    self.isLongPoll = isLongPoll
+    self.hasHistory = hasHistory
+  }
+}
+
+package struct PollJob: Sendable, Equatable {
+  package enum Mode: Sendable, Equatable {
+    /// What came since the cursor. Without a cursor it begins now: what is older is history.
+    case live
+    /// What is older than the account, newest first, down to this time.
+    case history(notBefore: Timestamp)
+    /// Everything since this time once more, to fill holes.
+    case sweep(since: Timestamp)
+  }
+
+  package var mode: Mode
+  /// What the last page of this mode left; nil: the first.
+  package var cursor: JSONValue?
+  package var account: String?
+  package var secrets: AccountSecrets
+  /// A fresh access token of the platform's `tokenSource`.
+  package var token: String?
+  package var now: Timestamp
+
+  package init(
+    mode: Mode = .live, cursor: JSONValue? = nil, account: String? = nil, secrets: AccountSecrets,
+    token: String? = nil, now: Timestamp
+  ) {
+    self.mode = mode
+    self.cursor = cursor
+    self.account = account
+    self.secrets = secrets
+    self.token = token
+    self.now = now
+  }
+}
+
+package enum PollStep: Sendable, Equatable {
+  case call(APIRequest)
+  case page(PollPage)
+  case failed(APIFailure)
+}
+
+/// What one poll found.
+package struct PollPage: Sendable, Equatable {
+  package var content: Normalised
+  /// Where the next one begins; stored with the messages.
+  package var cursor: JSONValue
+  /// There is more already: the next poll follows at once. In the modes history and sweep: it is not done.
+  package var hasMore: Bool
+
+  package init(_ content: Normalised = Normalised(), cursor: JSONValue, hasMore: Bool = false) {
+    self.content = content
+    self.cursor = cursor
+    self.hasMore = hasMore
+  }
+}
