@@ -55,6 +55,16 @@ CREATE TABLE idempotency_keys (
 
 CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
 
+-- Files that users brought to send them. file: as the hub wrote it (json); its content is in the file store.
+CREATE TABLE uploads (
+  tenant_id text COLLATE "C" NOT NULL,
+  id uuid NOT NULL,
+  user_id text COLLATE "C" NOT NULL,
+  file text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (tenant_id, id)
+);
+
 -- Whether sending a failed message again can help.
 ALTER TABLE messages ADD COLUMN can_retry boolean;
 
@@ -573,7 +583,7 @@ DECLARE
   v_table text;
   f record;
 BEGIN
-  FOREACH v_table IN ARRAY ARRAY['outbox', 'idempotency_keys'] LOOP
+  FOREACH v_table IN ARRAY ARRAY['outbox', 'idempotency_keys', 'uploads'] LOOP
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', v_table);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO hub_writer', v_table);
     EXECUTE format('CREATE POLICY writer ON %I TO hub_writer USING (true) WITH CHECK (true)', v_table);

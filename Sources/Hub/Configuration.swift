@@ -58,6 +58,12 @@ package struct HubConfiguration: Sendable {
   package var keySetMirrors: [String: String] = [:]
   /// Event loops; one per core by default.
   package var shardCount = 1
+  /// Folder of attachments and uploads.
+  package var filesFolder = ".hub/files"
+  /// Seconds between two sweeps of an account that has webhooks.
+  package var sweepSeconds = 900
+  /// Whether files that are named by URL may be fetched from this machine and its network. For development.
+  package var allowsPrivateAddresses = false
   /// Group-commit writers; accounts are dealt to them by hash.
   package var writerCount = 1
   /// Seconds that a client has to authenticate.

@@ -16,6 +16,16 @@ package enum IngestOutcome: String, Sendable, CaseIterable {
   case unknownAccount = "unknown_account"
 }
 
+/// What became of a job of the outbox.
+package enum SendOutcome: String, Sendable, CaseIterable {
+  case sent, later, unknown, failed
+}
+
+/// What one page of a poll held.
+package enum PollOutcome: String, Sendable, CaseIterable {
+  case found, empty, failed
+}
+
 /// The numbers of a node, for Prometheus and for `/health`. From any thread.
 ///
 /// Handles are resolved here, at set-up; an event then costs one atomic. Labels come from small fixed
@@ -49,6 +59,8 @@ package final class HubMetrics: Sendable {
   package let registry: MetricsRegistry
 
   private let ingest: [String: [IngestOutcome: Counter]]
+  private let sends: [String: [SendOutcome: Counter]]
+  private let polls: [String: [PollOutcome: Counter]]
   private let commitSeconds: Histogram
   private let commitGroup: Histogram
   private let commitFailures: Counter
@@ -72,7 +84,12 @@ package final class HubMetrics: Sendable {
 
   package init(registry: MetricsRegistry = MetricsRegistry()) {
     self.registry = registry
-    ingest = Self.ingestCounters(registry)
+    ingest = Self.counters(
+      registry, "hub_ingest_requests_total", "Webhook requests by platform and outcome", IngestOutcome.self)
+    sends = Self.counters(
+      registry, "hub_outbox_attempts_total", "Attempts of outbox jobs by platform and outcome", SendOutcome.self)
+    polls = Self.counters(
+      registry, "hub_poll_pages_total", "Pages polled, by platform and what they held", PollOutcome.self)
     commitSeconds = registry.histogram(
       "hub_commit_seconds", "Time from sending a group of deliveries to its commit", bounds: Self.commitBounds
     )
@@ -101,13 +118,14 @@ package final class HubMetrics: Sendable {
     httpResponseBytes = registry.counter("hub_http_response_bytes_total", "Bytes of response bodies")
   }
 
-  private static func ingestCounters(_ registry: MetricsRegistry) -> [String: [IngestOutcome: Counter]] {
-    var counters: [String: [IngestOutcome: Counter]] = [:]
+  private static func counters<Outcome: CaseIterable & RawRepresentable & Hashable>(
+    _ registry: MetricsRegistry, _ name: String, _ help: String, _ outcomes: Outcome.Type
+  ) -> [String: [Outcome: Counter]] where Outcome.RawValue == String {
+    var counters: [String: [Outcome: Counter]] = [:]
     for platform in PlatformCatalogue.all.map(\.name.rawValue) + [otherPlatform] {
-      for outcome in IngestOutcome.allCases {
+      for outcome in Outcome.allCases {
         counters[platform, default: [:]][outcome] = registry.counter(
-          "hub_ingest_requests_total", "Webhook requests by platform and outcome",
-          ["platform": platform, "outcome": outcome.rawValue])
+          name, help, ["platform": platform, "outcome": outcome.rawValue])
       }
     }
     return counters
@@ -144,6 +162,14 @@ package final class HubMetrics: Sendable {
   /// `platform` may be any text from outside.
   package func ingested(_ platform: String, _ outcome: IngestOutcome) {
     (ingest[platform] ?? ingest[Self.otherPlatform])?[outcome]?.add()
+  }
+
+  package func sent(_ platform: String, _ outcome: SendOutcome) {
+    (sends[platform] ?? sends[Self.otherPlatform])?[outcome]?.add()
+  }
+
+  package func polled(_ platform: String, _ outcome: PollOutcome) {
+    (polls[platform] ?? polls[Self.otherPlatform])?[outcome]?.add()
   }
 
   package func committed(group: Int, seconds: Double) {

@@ -23,6 +23,7 @@ package final class HubShard: Sendable {
     let metrics: HubMetrics
     let status: NodeStatus
     let tls: TLSContext?
+    let outbox: Outbox
   }
 
   private static let tick: Duration = .milliseconds(250)
@@ -53,7 +54,7 @@ package final class HubShard: Sendable {
       dependencies: RealtimeGateway.Dependencies(
         configuration: configuration, store: parts.store, tokens: parts.node.tokens,
         keys: parts.node.keys, relay: parts.relay, metrics: parts.metrics, log: parts.node.log,
-        clock: parts.node.clock))
+        clock: parts.node.clock, outbox: parts.outbox))
     api = HubAPI(
       HubAPI.Parts(
         configuration: configuration, loop: parts.loop, store: parts.store, tokens: parts.node.tokens,
@@ -62,8 +63,8 @@ package final class HubShard: Sendable {
           store: parts.store, baseURL: configuration.baseURL, keySets: parts.keySets,
           directory: parts.directory, writers: parts.writers, relay: parts.relay,
           ids: parts.ids, clock: parts.node.clock, metrics: parts.metrics, log: parts.node.log),
-        writers: parts.writers, relay: parts.relay, directory: parts.directory, ids: parts.ids,
-        clock: parts.node.clock, metrics: parts.metrics, status: parts.status, log: parts.node.log,
+        writers: parts.writers, outbox: parts.outbox, relay: parts.relay, directory: parts.directory,
+        ids: parts.ids, clock: parts.node.clock, metrics: parts.metrics, status: parts.status, log: parts.node.log,
         cors: CORSPolicy(origins: origins)))
   }
 

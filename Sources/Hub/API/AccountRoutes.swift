@@ -34,7 +34,7 @@ extension RouteTable {
 
   private static func create(_ call: APICall, _ parts: HubAPI.Parts) async throws -> HTTPResponse {
     let fields = try call.body()
-    try fields.allow(only: ["platform", "name", "credentials"])
+    try fields.allow(only: ["platform", "name", "credentials", "settings"])
     let draft: AccountDraft
     do throws(AccountDraft.Fault) {
       draft = try AccountDraft(
@@ -43,8 +43,10 @@ extension RouteTable {
     } catch {
       throw Problem.invalid(error.description, field: error.field)
     }
-    let account = draft.account(tenant: call.principal.tenant, id: parts.ids.next(), keys: parts.keys)
+    var account = draft.account(tenant: call.principal.tenant, id: parts.ids.next(), keys: parts.keys)
+    if fields.has("settings") { account.settings = try account.settings.changed(by: fields.value("settings")) }
     let events = try await parts.store.createAccount(call.principal, account)
+    try await setPolling(account.id, draft.platform, draft.secrets, account.settings, call, parts)
     parts.directory.forget(account.key)
     parts.relay.publish(events)
     let record = try await parts.store.account(call.principal, account.id)
@@ -70,7 +72,7 @@ extension RouteTable {
   private static func change(_ call: APICall, _ parts: HubAPI.Parts) async throws -> HTTPResponse {
     let account = try await owned(call, parts)
     let fields = try call.body()
-    try fields.allow(only: ["name", "credentials", "disabled", "users"])
+    try fields.allow(only: ["name", "credentials", "disabled", "users", "settings"])
     var change = AccountChange()
     change.name = try fields.text("name", bytesMax: AccountDraft.nameBytesMax)
     change.isDisabled = try fields.flag("disabled")
@@ -79,11 +81,32 @@ extension RouteTable {
       (change.credentials, change.externalID) = try credentials(
         fields.value("credentials"), account, call.principal, parts)
     }
+    if fields.has("settings") {
+      let current = try await parts.store.account(account.id, tenant: call.principal.tenant, keys: parts.keys)
+      change.settings = try (current?.settings ?? AccountSettings()).changed(by: fields.value("settings"))
+    }
     let events = try await parts.store.changeAccount(call.principal, account, change)
     parts.directory.forget(account.key)
+    if let changed = try await parts.store.account(account.id, tenant: call.principal.tenant, keys: parts.keys),
+      let platform = PlatformCatalogue.named(account.platform)
+    {
+      try await setPolling(account.id, platform, changed.secrets, changed.settings, call, parts)
+    }
     parts.relay.publish(events)
     let record = try await parts.store.account(call.principal, account.id, asAdministrator: true)
     return .json(.ok, document(record, parts))
+  }
+
+  /// The scheduler is told of every change: what it had given up may go now.
+  private static func setPolling(
+    _ account: UUIDv7, _ platform: any Platform, _ secrets: AccountSecrets, _ settings: AccountSettings,
+    _ call: APICall, _ parts: HubAPI.Parts
+  ) async throws {
+    guard platform is any PollingPlatform else { return }
+    try await parts.store.setPolling(
+      tenant: call.principal.tenant, account: account, platform: platform.name.rawValue,
+      role: PollingPolicy.role(platform, secrets, settings),
+      historyAfter: PollingPolicy.historyAfter(platform, settings, now: parts.clock.now()))
   }
 
   /// The credentials with those that were given put over those that are there.

@@ -43,12 +43,15 @@ extension RouteTable {
 
   private mutating func addReading() {
     let store = parts.store
+    let outbox = parts.outbox
     let relay = parts.relay
     secured(.post, "/api/conversations/{id}/read") { call in
       let id = try call.id("id")
       let fields = try call.body(optional: true)
       try fields.allow(only: ["upTo"])
-      relay.publish(try await store.markRead(call.principal, conversation: id, upTo: try fields.id("upTo")))
+      let upTo = try fields.id("upTo")
+      relay.publish(try await store.markRead(call.principal, conversation: id, upTo: upTo))
+      _ = try? await outbox.receipt(in: id, upTo: upTo, by: call.principal.key, on: .open)
       return .json(.ok, try await store.unreadCounts(call.principal))
     }
     secured(.post, "/api/conversations/{id}/unread") { call in

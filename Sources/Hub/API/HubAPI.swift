@@ -21,6 +21,7 @@ package struct HubAPI: Sendable {
     package let keys: KeyRing
     package let receiver: WebhookReceiver
     package let writers: [IngestWriter]
+    package let outbox: Outbox
     package let relay: EventRelay
     package let directory: AccountDirectory
     package let ids: IDSource
@@ -33,7 +34,7 @@ package struct HubAPI: Sendable {
     package init(
       configuration: HubConfiguration, loop: EventLoop, store: HubStore, tokens: TokenAuthority,
       keys: KeyRing,
-      receiver: WebhookReceiver, writers: [IngestWriter], relay: EventRelay, directory: AccountDirectory,
+      receiver: WebhookReceiver, writers: [IngestWriter], outbox: Outbox, relay: EventRelay, directory: AccountDirectory,
       ids: IDSource, clock: WallClock, metrics: HubMetrics, status: NodeStatus, log: Logger, cors: CORSPolicy
     ) {
       self.configuration = configuration
@@ -43,6 +44,7 @@ package struct HubAPI: Sendable {
       self.keys = keys
       self.receiver = receiver
       self.writers = writers
+      self.outbox = outbox
       self.relay = relay
       self.directory = directory
       self.ids = ids
@@ -65,6 +67,7 @@ package struct HubAPI: Sendable {
     routes.addOperations(probe)
     routes.addWebhooks()
     routes.addConversations()
+    routes.addMessages()
     routes.addAccounts()
     routes.addApps()
     routes.addUser()

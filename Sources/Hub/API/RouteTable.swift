@@ -35,12 +35,16 @@ struct RouteTable {
   }
 
   /// A route that needs a bearer token.
-  mutating func secured(_ method: HTTPMethod, _ pattern: String, _ handler: @escaping Handler) {
+  /// - Parameter bodyBytesMax: nil: as configured for requests.
+  mutating func secured(
+    _ method: HTTPMethod, _ pattern: String, bodyBytesMax: Int? = nil, _ handler: @escaping Handler
+  ) {
     let parts = parts
     let users = users
     let takesBody = method != .get && method != .delete
     builder.on(
-      method, pattern, bodyBytesMax: takesBody ? parts.configuration.limits.requestBytesMax : Self.noBodyMax
+      method, pattern, 
+      bodyBytesMax: bodyBytesMax ?? (takesBody ? parts.configuration.limits.requestBytesMax : Self.noBodyMax)
     ) { request, parameters, id in
       do {
         let principal = try await Self.principal(request, parts, users)

@@ -15,10 +15,12 @@ package struct Account: Sendable {
   /// Opened credentials; they live in memory only.
   package let secrets: AccountSecrets
   package let isDisabled: Bool
+  package let settings: AccountSettings
 
   package init(
     id: UUIDv7, tenant: String, platform: PlatformName, key: String, externalID: String? = nil,
-    isApp: Bool = false, secrets: AccountSecrets, isDisabled: Bool
+    isApp: Bool = false, secrets: AccountSecrets, isDisabled: Bool,
+    settings: AccountSettings = AccountSettings()
   ) {
     self.id = id
     self.tenant = tenant
@@ -28,5 +30,6 @@ package struct Account: Sendable {
     self.isApp = isApp
     self.secrets = secrets
     self.isDisabled = isDisabled
+    self.settings = settings
   }
 }

@@ -111,22 +111,40 @@ enum DeliveryReader {
     platform: any Platform, received: Timestamp
   ) -> ReadDelivery {
     let (parts, fault) = normalise(
-      WebhookDelivery(body: body, headers: headers, receivedAt: received, secrets: owner.secrets), platform)
+      WebhookDelivery(body: body, headers: headers, receivedAt: received, secrets: owner.secrets), platform,
+      account: owner.externalID)
     return ReadDelivery(
       id: id, owner: owner, parserVersion: platform.parserVersion, receivedAt: received,
       headers: headersText, body: body, hash: hash, parts: parts, fault: fault)
   }
 
   private static func normalise(
-    _ delivery: WebhookDelivery, _ platform: any Platform
+    _ delivery: WebhookDelivery, _ platform: any Platform, account: String?
   ) -> (parts: [Normalised.Part], fault: String?) {
     do throws(NormaliseError) {
-      let result = try platform.normalise(delivery)
-      guard let fault = result.faults.first else { return (result.parts, nil) }
-      let more = result.faults.count > 1 ? " (and \(result.faults.count - 1) more)" : ""
-      return (result.parts, "\(fault)\(more)")
+      return told(try content(delivery, platform, account: account))
     } catch {
       return ([], "\(error)")
     }
+  }
+
+  /// A poll is read again from the answers that it kept.
+  private static func content(
+    _ delivery: WebhookDelivery, _ platform: any Platform, account: String?
+  ) throws(NormaliseError) -> Normalised {
+    guard let poller = platform as? any PollingPlatform,
+      let job = PollRecord.job(
+        delivery.headers, secrets: delivery.secrets, account: account, receivedAt: delivery.receivedAt)
+    else { return try platform.normalise(delivery) }
+    guard case .page(let page) = poller.poll(job, after: PollRecord.answers(delivery.body)) else {
+      throw .wrongBody(expected: "a whole poll")
+    }
+    return page.content
+  }
+
+  private static func told(_ result: Normalised) -> (parts: [Normalised.Part], fault: String?) {
+    guard let fault = result.faults.first else { return (result.parts, nil) }
+    let more = result.faults.count > 1 ? " (and \(result.faults.count - 1) more)" : ""
+    return (result.parts, "\(fault)\(more)")
   }
 }

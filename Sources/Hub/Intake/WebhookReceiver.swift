@@ -134,7 +134,9 @@ package struct WebhookReceiver: Sendable {
           tenant: owner.tenant, platform: platform.name, externalID: account, store: store, now: now)
       }
       let deliveries = reading.dealt(to: accounts, ids: ids)
-      for delivery in deliveries { try await writer(for: delivery.account).commit(delivery) }
+      for delivery in deliveries { 
+        try await IngestWriter.writer(for: delivery.account, among: writers).commit(delivery)
+      }
       for delivery in deliveries { await finish(delivery, name) }
     } catch IngestWriter.Refusal.overloaded {
       metrics.ingested(name, .overloaded)
@@ -156,13 +158,6 @@ package struct WebhookReceiver: Sendable {
       metrics.ingested(name, .stored)
     }
     await announceTyping(delivery)
-  }
-
-  /// One account always goes to the same writer: its order is kept and no two writers meet on its rows.
-  private func writer(for account: UUIDv7) -> IngestWriter {
-    var hash: UInt32 = 2_166_136_261
-    for byte in account.bytes { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
-    return writers[Int(hash) % writers.count]
   }
 
   /// Typing is passed on and not stored.

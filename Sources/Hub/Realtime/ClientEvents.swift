@@ -2,6 +2,7 @@ import Bytes
 import EventLoop
 import HTTPWire
 import JSON
+import Security
 package import SocketIOServer
 
 /// What a client event is answered with: an acknowledgement when one was asked for, otherwise an
@@ -106,6 +107,7 @@ extension RealtimeGateway: SocketIOApplication {
     case "mark_read": return await markRead(principal, argument)
     case "mark_unread": return await markUnread(principal, argument)
     case "typing": return await typing(session, principal, argument)
+    case "send_message": return await send(principal, argument)
     default: return .failure(code: "unknown_event", message: "there is no event of this name")
     }
   }
@@ -121,9 +123,14 @@ extension RealtimeGateway: SocketIOApplication {
       }
       upTo = id
     }
-    return await change { store in
+    let reply = await change { store in
       try await store.markRead(principal, conversation: conversation, upTo: upTo)
     }
+    if case .success = reply {
+      _ = try? await dependencies.outbox.receipt(
+        in: conversation, upTo: upTo, by: principal.key, on: .open)
+    }
+    return reply
   }
 
   private func markUnread(_ principal: Principal, _ argument: JSONValue) async -> ClientReply {
@@ -132,6 +139,33 @@ extension RealtimeGateway: SocketIOApplication {
     else { return .failure(code: "invalid_request", message: "mark_unread takes {conversationId, from}") }
     return await change { store in
       try await store.markUnread(principal, conversation: conversation, from: from)
+    }
+  }
+
+  /// As `POST /api/conversations/{id}/messages`; the acknowledgement holds the message's id.
+  private func send(_ principal: Principal, _ argument: JSONValue) async -> ClientReply {
+    guard let conversation = argument["conversationId"]?.string.flatMap({ UUIDv7($0) }),
+      var members = argument.object
+    else { return .failure(code: "invalid_request", message: "send_message takes {conversationId, text, ...}") }
+    let key = members["idempotencyKey"]?.string
+    members["conversationId"] = nil
+    members["idempotencyKey"] = nil
+    do {
+      let fields = RequestFields(members)
+      try fields.allow(only: MessageDraft.members)
+      let body = JSONValue.object(members).encoded()
+      let result = try await dependencies.outbox.send(
+        try MessageDraft(fields), in: conversation, by: principal.key,
+        key: key.map { IdempotencyKey(text: $0, hash: Digest.sha256(Array("\(conversation)".utf8) + body)) })
+      switch result {
+      case .made(let id), .repeated(let id): return .success(["messageId": .string("\(id)")])
+      }
+    } catch let problem as Problem {
+      return .failure(code: problem.code, message: problem.detail ?? problem.title)
+    } catch HubStoreError.notFound {
+      return .failure(code: "not_found", message: "there is no such conversation")
+    } catch {
+      return .failure(code: "unavailable", message: "the hub cannot reach its database; try again")
     }
   }
 
@@ -162,6 +196,8 @@ extension RealtimeGateway: SocketIOApplication {
           "isTyping": .bool(argument["isTyping"]?.bool ?? true),
         ]),
         to: users, except: session.id)
+      await dependencies.outbox.typing(
+        argument["isTyping"]?.bool ?? true, in: conversation, by: principal.key)
       return .success([:])
     } catch HubStoreError.notFound {
       return .failure(code: "not_found", message: "there is no such conversation")

@@ -23,10 +23,11 @@ package actor RealtimeGateway {
     package let metrics: HubMetrics
     package let log: Logger
     package let clock: WallClock
+    package let outbox: Outbox
 
     package init(
       configuration: HubConfiguration, store: HubStore, tokens: TokenAuthority, keys: KeyRing,
-      relay: EventRelay, metrics: HubMetrics, log: Logger, clock: WallClock
+      relay: EventRelay, metrics: HubMetrics, log: Logger, clock: WallClock, outbox: Outbox
     ) {
       self.configuration = configuration
       self.store = store
@@ -36,6 +37,7 @@ package actor RealtimeGateway {
       self.metrics = metrics
       self.log = log
       self.clock = clock
+      self.outbox = outbox
     }
   }
 

@@ -28,6 +28,7 @@ package struct NewAccount: Sendable {
   package let credentials: [UInt8]
   /// The platform's own id of it; nil: not known.
   package let externalID: String?
+  package var settings = AccountSettings()
 
   package init(
     id: UUIDv7, platform: String, name: String, key: String, credentials: [UInt8], externalID: String? = nil
@@ -50,6 +51,7 @@ package struct AccountChange: Sendable {
   package var isDisabled: Bool?
   /// Users besides the owner who see the account from now on.
   package var users: [String]?
+  package var settings: AccountSettings?
 
   package init() {}
 }
@@ -111,6 +113,16 @@ extension HubStore {
     return try rows.first.flatMap { try Self.intakeAccount($0, keys) }
   }
 
+  /// For sending. nil: there is none, or it was deleted.
+  package func account(_ id: UUIDv7, tenant: String, keys: KeyRing) async throws -> Account? {
+    let rows = try await writer.query(
+      """
+      SELECT \(Self.intakeColumns) FROM accounts a
+      WHERE a.tenant_id = $1 AND a.id = $2 AND a.deleted_at IS NULL
+      """, [.text(tenant), .uuid(id)])
+    return try rows.first.flatMap { try Self.intakeAccount($0, keys) }
+  }
+
   /// Whose a line of the ledger is: an account, also one that was deleted, or an app. One that is in
   /// neither table any more has no secrets.
   package func owner(
@@ -127,7 +139,7 @@ extension HubStore {
   }
 
   private static let intakeColumns =
-    "a.id, a.tenant_id, a.platform, a.state, a.credentials, a.key, a.external_id"
+    "a.id, a.tenant_id, a.platform, a.state, a.credentials, a.key, a.external_id, a.settings::text"
 
   /// nil: this build does not have the platform.
   private static func intakeAccount(_ row: PostgresRow, _ keys: KeyRing) throws -> Account? {
@@ -141,7 +153,8 @@ extension HubStore {
     return Account(
       id: id, tenant: tenant, platform: platform.name, key: try row.string(5),
       externalID: try row.optionalString(6), secrets: secrets,
-      isDisabled: try row.string(3) == "disabled")
+      isDisabled: try row.string(3) == "disabled",
+      settings: AccountSettings(json: (try? JSONValue(parsing: try row.bytes(7))) ?? .null))
   }
 
   /// The accounts that the user sees, oldest first, at most a thousand.
@@ -177,10 +190,11 @@ extension HubStore {
     let binds: [PostgresBind] = [.text(principal.tenant), .uuid(account.id)]
     let results = try await writer.batch([
       PostgresStatement(
-        "SELECT create_account($1, $2, $3, $4, $5, $6, $7, '{}', $8)",
+        "SELECT create_account($1, $2, $3, $4, $5, $6, $7, $9, $8)",
         binds + [
           .text(account.platform), .text(account.name), .text(principal.user), .text(account.key),
           .bytes(account.credentials), .text(account.externalID),
+          .jsonb(account.settings.json.encoded()),
         ]),
       // Its platform sends by itself: nothing has to be started.
       PostgresStatement("UPDATE accounts SET state = 'connected' WHERE tenant_id = $1 AND id = $2", binds),
@@ -201,12 +215,18 @@ extension HubStore {
         UPDATE accounts SET name = coalesce($3, name), credentials = coalesce($4, credentials),
           external_id = CASE WHEN $4::bytea IS NULL THEN external_id ELSE $6 END,
           state = CASE WHEN $5 THEN 'disabled' WHEN NOT $5 AND state = 'disabled' THEN 'connected'
+            WHEN $4::bytea IS NOT NULL AND state IN ('bad_credentials', 'transient_error') THEN 'connected'
             ELSE state END,
+          settings = coalesce($7, settings),
+          -- What was wrong with the old ones is not known of the new ones.
+          state_reason = CASE WHEN $4::bytea IS NULL THEN state_reason END,
+          state_action = CASE WHEN $4::bytea IS NULL THEN state_action END,
           updated_at = now()
         WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
         """,
         binds + [
           .text(change.name), .bytes(change.credentials), .bool(change.isDisabled), .text(change.externalID),
+          .jsonb(change.settings?.json.encoded()),
         ]),
       Self.announcement(account.key),
     ]

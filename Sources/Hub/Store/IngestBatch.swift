@@ -22,10 +22,13 @@ package struct ParsedDelivery: Sendable {
   package let parserVersion: Int
   package let outcome: Outcome
   package let items: [InboundItem]
+  /// It was polled: how far that has got. nil: it is a webhook, or a replay.
+  package let poll: PollMark?
 
   package init(
     id: UUIDv7, tenant: String, account: UUIDv7, platform: String, receivedAt: Timestamp, headers: String,
-    body: [UInt8], hash: [UInt8], parserVersion: Int, outcome: Outcome, items: [InboundItem]
+    body: [UInt8], hash: [UInt8], parserVersion: Int, outcome: Outcome, items: [InboundItem],
+    poll: PollMark? = nil
   ) {
     self.id = id
     self.tenant = tenant
@@ -38,6 +41,7 @@ package struct ParsedDelivery: Sendable {
     self.parserVersion = parserVersion
     self.outcome = outcome
     self.items = items
+    self.poll = poll
   }
 
   /// The same delivery with nothing to apply, kept for a look and a replay.
@@ -45,6 +49,6 @@ package struct ParsedDelivery: Sendable {
     ParsedDelivery(
       id: id, tenant: tenant, account: account, platform: platform, receivedAt: receivedAt,
       headers: headers, body: body, hash: hash, parserVersion: parserVersion,
-      outcome: .dead(reason: reason), items: [])
+      outcome: .dead(reason: reason), items: [], poll: poll)
   }
 }

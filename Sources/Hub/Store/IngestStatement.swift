@@ -10,21 +10,39 @@ package import Postgres
 package enum IngestStatement {
   package static let sql: String = {
     let types =
-      Deliveries.types + Messages.types + Changes.types + ["boolean"]
+      Deliveries.types + Messages.types + Changes.types + ["boolean", "boolean"]
     let parameters = types.enumerated().map { "$\($0.offset + 1)::\($0.element)" }
     return "SELECT tenant_id, user_id, seq, type, at, conversation_id, message_id, data "
       + "FROM ingest(\(parameters.joined(separator: ", ")))"
   }()
 
   /// Stores the deliveries in one transaction. - Returns: the events that it wrote, in order.
+  ///
+  /// What came back of the hub's own messages is recognised before, and cursors of polls move behind it, in the
+  /// same transaction.
+  /// - Parameter quiet: it was there before the account was connected: nobody's unread, and no push.
   static func run(
-    _ deliveries: [ParsedDelivery], on pool: PostgresPool, ids: IDSource, notify: Bool
+    _ deliveries: [ParsedDelivery], on pool: PostgresPool, ids: IDSource, notify: Bool, quiet: Bool = false
   ) async throws(PostgresError) -> [UserEvent] {
-    let rows = try await pool.query(sql, binds(deliveries, ids: ids, notify: notify))
-    return try EventRows.read(rows)
+    let main = PostgresStatement(sql, binds(deliveries, ids: ids, notify: notify, quiet: quiet))
+    let echoes = EchoStatement.binds(deliveries).map { PostgresStatement(EchoStatement.sql, $0) }
+    let marks = deliveries.compactMap { delivery in
+      delivery.poll.map {
+        PostgresStatement(
+          PollStatement.sql, PollStatement.binds(delivery.tenant, delivery.account, $0, delivery.id))
+      }
+    }
+    guard echoes != nil || !marks.isEmpty else {
+      return try EventRows.read(try await pool.query(main.sql, main.binds))
+    }
+    let results = try await pool.batch([echoes, main].compactMap(\.self) + marks)
+    guard echoes != nil else { return try EventRows.read(results[0]) }
+    return try EventRows.read(results[0]) + EventRows.read(results[1])
   }
 
-  package static func binds(_ deliveries: [ParsedDelivery], ids: IDSource, notify: Bool) -> [PostgresBind] {
+  package static func binds(
+    _ deliveries: [ParsedDelivery], ids: IDSource, notify: Bool, quiet: Bool = false
+  ) -> [PostgresBind] {
     var messages = Messages()
     var changes = Changes()
     for (offset, delivery) in deliveries.enumerated() {
@@ -37,7 +55,7 @@ package enum IngestStatement {
         }
       }
     }
-    return Deliveries.binds(deliveries) + messages.binds + changes.binds + [.bool(notify)]
+    return Deliveries.binds(deliveries) + messages.binds + changes.binds + [.bool(notify), .bool(quiet)]
   }
 
   private enum Deliveries {

@@ -1,0 +1,235 @@
+package import Bytes
+package import EventLoop
+import JSON
+import Messaging
+package import Platforms
+package import Security
+package import Telemetry
+
+/// Reads one account for as long as this node holds it: page after page, and with platforms that wait for news for
+/// minutes. What was found is stored with the place where the next page begins, then the account is given back.
+package struct PollRunner: Sendable {
+  /// Then the account is looked up anew: it may have other credentials, or none.
+  private static let holdMax: Duration = .seconds(600)
+  private static let pagesMax = 10_000
+  private static let callsMax = 200
+  /// Seconds that a sweep looks back beyond what is known to be whole.
+  private static let overlapSeconds: Int64 = 300
+  private static let hopelessWait = 3_600.0
+
+  package let store: HubStore
+  package let writers: [IngestWriter]
+  package let caller: PlatformCaller
+  package let gate: RateGate
+  package let tokens: TokenKeeper
+  package let keys: KeyRing
+  package let ids: IDSource
+  package let clock: WallClock
+  package let metrics: HubMetrics
+  package let log: Logger
+  package let loop: EventLoop
+
+  private struct Reader {
+    let account: Account
+    let platform: any PollingPlatform
+    let poll: TakenPoll
+    var cursor: JSONValue?
+    var historyCursor: JSONValue?
+    var isHistoryDue: Bool
+    var sweepCursor: JSONValue?
+    var found = false
+  }
+
+  /// Reads until there is nothing more for now. Cancelling it ends it.
+  func read(_ poll: TakenPoll) async -> PollEnd {
+    let end = await attempt(poll)
+    return Task.isCancelled ? .lost : end
+  }
+
+  private func attempt(_ poll: TakenPoll) async -> PollEnd {
+    guard let platform = PlatformCatalogue.named(poll.platform) as? any PollingPlatform else {
+      return .failed(APIFailure("this hub cannot poll \(poll.platform)"))
+    }
+    let account: Account
+    do {
+      account = try await store.owner(of: poll.account, tenant: poll.tenant, platform: platform.name, keys: keys)
+      if poll.isSweep && poll.sweepCursor == nil { try await store.beginSweep(poll) }
+    } catch {
+      return .unavailable
+    }
+    guard !account.isDisabled, !account.isApp, platform.canPoll(account.secrets) else {
+      return .failed(APIFailure("the account cannot be polled", .later(seconds: Self.hopelessWait)))
+    }
+    var reader = Reader(
+      account: account, platform: platform, poll: poll, cursor: poll.cursor, historyCursor: poll.historyCursor,
+      isHistoryDue: poll.isHistoryDue && platform.polling.hasHistory, sweepCursor: poll.sweepCursor)
+    return await read(&reader)
+  }
+
+  private func read(_ reader: inout Reader) async -> PollEnd {
+    let end = loop.now + Self.holdMax
+    for _ in 0..<Self.pagesMax {
+      if Task.isCancelled { return .lost }
+      if let pause = gate.pause(of: reader.account, now: clock.now()) {
+        let wait = Double(pause.microseconds - clock.now().microseconds) / 1_000_000
+        return .failed(APIFailure("the platform wants the account to wait", .later(seconds: wait)))
+      }
+      switch await turn(&reader) {
+      case .success(let goesOn):
+        guard goesOn, loop.now < end else { return .idle(found: reader.found) }
+      case .failure(let end): return end
+      }
+    }
+    return .idle(found: true)
+  }
+
+  /// One page, and one of history behind it. - Returns: whether the next follows at once.
+  private func turn(_ reader: inout Reader) async -> TurnResult {
+    if reader.poll.isSweep {
+      let since = reader.poll.sweptAt ?? clock.now()
+      let mode = PollJob.Mode.sweep(since: Timestamp(seconds: since.seconds - Self.overlapSeconds))
+      return await page(&reader, mode)
+    }
+    let live = await page(&reader, .live)
+    guard case .success(let hasMore) = live, !hasMore else { return live }
+    if reader.isHistoryDue {
+      let limit = reader.poll.historyAfter ?? clock.now()
+      guard case .success(let hasMore) = await page(&reader, .history(notBefore: limit)) else {
+        // History can wait: it is tried again the next time.
+        return .success(reader.platform.polling.isLongPoll)
+      }
+      reader.isHistoryDue = hasMore
+      return .success(true)
+    }
+    return .success(reader.platform.polling.isLongPoll)
+  }
+
+  private enum TurnResult {
+    case success(Bool)
+    case failure(PollEnd)
+  }
+
+  // MARK: One page
+
+  private func page(_ reader: inout Reader, _ mode: PollJob.Mode) async -> TurnResult {
+    let cursor: JSONValue? =
+      switch mode {
+      case .live: reader.cursor
+      case .history: reader.historyCursor
+      case .sweep: reader.sweepCursor
+      }
+    var job = PollJob(
+      mode: mode, cursor: cursor, account: reader.account.externalID, secrets: reader.account.secrets,
+      now: clock.now())
+    switch await dialogue(&job, reader) {
+    case .failure(let failure): return .failure(.failed(failure))
+    case .success(let (page, answers)):
+      metrics.polled(reader.poll.platform, page.content.items.isEmpty ? .empty : .found)
+      guard await keep(page, job, answers, &reader) else { return .failure(Task.isCancelled ? .lost : .unavailable) }
+      return .success(page.hasMore)
+    }
+  }
+
+  private func dialogue(
+    _ job: inout PollJob, _ reader: Reader
+  ) async -> Result<(PollPage, [APIAnswer]), APIFailure> {
+    var renews = false
+    while true {
+      do throws(APIFailure) {
+        job.token = try await tokens.token(for: reader.account, reader.platform, renew: renews)
+        return .success(try await answered(job, reader.platform))
+      } catch {
+        guard error.remedy == .renewToken, !renews else { return .failure(error) }
+        renews = true
+      }
+    }
+  }
+
+  private func answered(
+    _ job: PollJob, _ platform: any PollingPlatform
+  ) async throws(APIFailure) -> (PollPage, [APIAnswer]) {
+    var answers: [APIAnswer] = []
+    for _ in 0..<Self.callsMax {
+      switch platform.poll(job, after: answers) {
+      case .page(let page): return (page, answers)
+      case .failed(let failure): throw failure
+      case .call(let request):
+        do throws(CallFault) {
+          answers.append(try await caller.call(request))
+        } catch {
+          let reason =
+            switch error {
+            case .notSent(let text), .unanswered(let text), .file(let text): text
+            }
+          throw APIFailure(reason, .later(seconds: nil))
+        }
+      }
+    }
+    throw APIFailure("one page asked for too many calls", .later(seconds: nil))
+  }
+
+  // MARK: Keeping
+
+  /// Stores the page and moves the cursor with it. - Returns: false: the account is no longer this node's.
+  private func keep(
+    _ page: PollPage, _ job: PollJob, _ answers: [APIAnswer], _ reader: inout Reader
+  ) async -> Bool {
+    let poll = reader.poll
+    let mark = PollMark(
+      token: poll.token, mode: Self.name(job.mode),
+      cursor: String(decoding: page.cursor.encoded(), as: UTF8.self), isDone: !page.hasMore)
+    let isEmpty = page.content.items.isEmpty && page.content.faults.isEmpty
+    do {
+      if isEmpty {
+        // What has not moved need not be written.
+        let before = job.mode == .live ? reader.cursor : nil
+        if before != page.cursor { guard try await store.pollPage(poll, mark) else { return false } }
+      } else {
+        guard try await store.holds(poll) else { return false }
+        try await commit(delivery(page, job, answers, reader, mark), mode: job.mode)
+        if case .history = job.mode {} else { reader.found = true }
+      }
+    } catch {
+      log.warning(
+        "a poll was not stored", ["account": .string("\(poll.account)"), "error": .string("\(error)")])
+      return false
+    }
+    switch job.mode {
+    case .live: reader.cursor = page.cursor
+    case .history: reader.historyCursor = page.cursor
+    case .sweep: reader.sweepCursor = page.cursor
+    }
+    return true
+  }
+
+  private static func name(_ mode: PollJob.Mode) -> String {
+    switch mode {
+    case .live: "live"
+    case .history: "history"
+    case .sweep: "sweep"
+    }
+  }
+
+  private func commit(_ delivery: ParsedDelivery, mode: PollJob.Mode) async throws {
+    if case .history = mode {
+      _ = try await IngestStatement.run(
+        [delivery], on: store.writer, ids: ids, notify: false, quiet: true)
+      return
+    }
+    try await IngestWriter.writer(for: delivery.account, among: writers).commit(delivery)
+  }
+
+  private func delivery(
+    _ page: PollPage, _ job: PollJob, _ answers: [APIAnswer], _ reader: Reader, _ mark: PollMark
+  ) -> ParsedDelivery {
+    let (body, headers) = PollRecord.line(job, answers)
+    let faults = page.content.faults
+    let more = faults.count > 1 ? " (and \(faults.count - 1) more)" : ""
+    return ParsedDelivery(
+      id: ids.next(), tenant: reader.account.tenant, account: reader.account.id,
+      platform: reader.platform.name.rawValue, receivedAt: job.now,
+      headers: String(decoding: headers.encoded(), as: UTF8.self), body: body, hash: Digest.sha256(body),
+      parserVersion: reader.platform.parserVersion,
+      outcome: faults.first.map { .dead(reason: "\($0)\(more)") } ?? .done, items: page.content.items, poll: mark)
+  }
+}

@@ -1,0 +1,99 @@
+package import EventLoop
+package import Telemetry
+
+/// Takes accounts that are due and has them read. Of all nodes one holds an account at a time: what a node holds is
+/// valid as long as its heartbeat is, so a node that cannot say that it lives lets go of everything.
+package actor PollScheduler {
+  private static let turnEvery: Duration = .seconds(1)
+  private static let freeEvery: Duration = .seconds(2)
+  /// Others take over after ten seconds without a heartbeat.
+  private static let silenceMax: Duration = .seconds(8)
+  private static let takenAtOnce = 100
+
+  package nonisolated let loop: EventLoop
+  private let runner: PollRunner
+  private let giver: PollReturn
+  private let store: HubStore
+  private let log: Logger
+  private let node: String
+  private let runningMax: Int
+  private var running: [UInt64: Task<PollEnd, Never>] = [:]
+  private var lastTask: UInt64 = 0
+  private var isStopped = false
+  private var freed: LoopInstant?
+  private var lastTurn: LoopInstant?
+
+  package init(
+    loop: EventLoop, runner: PollRunner, giver: PollReturn, store: HubStore, log: Logger, node: String, runningMax: Int = 20_000
+  ) {
+    self.loop = loop
+    self.runner = runner
+    self.giver = giver
+    self.store = store
+    self.log = log
+    self.node = node
+    self.runningMax = runningMax
+  }
+
+  package nonisolated var unownedExecutor: UnownedSerialExecutor {
+    loop.asUnownedSerialExecutor()
+  }
+
+  /// Accounts that are being read.
+  package var count: Int { running.count }
+
+  package func run() async {
+    while !isStopped {
+      if let lastTurn, loop.now - lastTurn > Self.silenceMax {
+        log.warning("the node was silent for too long: it lets go of the accounts that it reads")
+        letGo()
+        self.lastTurn = nil
+      }
+      do {
+        try await turn()
+        lastTurn = loop.now
+      } catch {
+        log.debug("accounts cannot be taken", ["error": .string("\(error)")])
+      }
+      try? await loop.sleep(for: Self.turnEvery)
+    }
+  }
+
+  /// Ends what is under way. What was read and not stored is read again by the next.
+  package func stop(until deadline: LoopInstant) async {
+    isStopped = true
+    letGo()
+    while !running.isEmpty && loop.now < deadline { try? await loop.sleep(for: .milliseconds(20)) }
+  }
+
+  private func turn() async throws {
+    if freed.map({ loop.now - $0 >= Self.freeEvery }) ?? true {
+      freed = loop.now
+      try await store.freePolls()
+    }
+    while !isStopped && running.count < runningMax {
+      let taken = try await store.takePolls(
+        node: node, limit: min(Self.takenAtOnce, runningMax - running.count))
+      for poll in taken { start(poll) }
+      guard taken.count == Self.takenAtOnce else { return }
+    }
+  }
+
+  private func start(_ poll: TakenPoll) {
+    lastTask += 1
+    let id = lastTask
+    let reading = Task { await withTaskExecutorPreference(loop) { await runner.read(poll) } }
+    running[id] = reading
+    // Of its own: giving back must happen when reading is cancelled too.
+    Task { await withTaskExecutorPreference(loop) { await finish(poll, reading, id) } }
+  }
+
+  private func finish(_ poll: TakenPoll, _ reading: Task<PollEnd, Never>, _ id: UInt64) async {
+    await giver.giveBack(poll, await reading.value)
+    running[id] = nil
+  }
+
+  private func letGo() {
+    for task in running.values { task.cancel() }
+  }
+}

@@ -1,0 +1,57 @@
+import Bytes
+import Messaging
+import Platforms
+
+/// What the other side sees of the hub's users beside messages: typing and read receipts, as far as the account's
+/// policy lets it.
+extension Outbox {
+  /// Passes typing on to the platform, at once or not at all: nobody waits for it and nothing is kept.
+  func typing(_ isTyping: Bool, in conversation: UUIDv7, by user: UserKey) async {
+    guard let target = try? await store.sendTarget(user, conversation: conversation),
+      let account = try? await store.account(target.account, tenant: user.tenant, keys: keys),
+      account.settings.passesTyping, !account.isDisabled,
+      let sender = PlatformCatalogue.named(account.platform.rawValue) as? any SendingPlatform
+    else { return }
+    let job = SendJob(
+      action: .typing(isTyping), conversation: target.conversation, recipient: target.lastSender,
+      lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID, account: account.externalID,
+      secrets: account.secrets, key: "\(ids.next())", now: clock.now())
+    guard SendRules.refusal(of: job, on: sender) == nil, gate.pause(of: account, now: clock.now()) == nil else {
+      return
+    }
+    await presence(job, sender, account)
+  }
+
+  private func presence(_ job: SendJob, _ sender: any SendingPlatform, _ account: Account) async {
+    var job = job
+    job.token = try? await tokens.token(for: account, sender, renew: false)
+    var answers: [APIAnswer] = []
+    while answers.count < 4, case .call(let request) = sender.next(job, after: answers) {
+      guard let answer = try? await caller.call(request) else { return }
+      answers.append(answer)
+    }
+  }
+
+  /// Tells the platform that the account has read, when the account's policy says so.
+  /// - Parameter upTo: a message; nil: the other side's last.
+  /// - Returns: false: the policy or the platform does not have it.
+  func receipt(
+    in conversation: UUIDv7, upTo message: UUIDv7?, by user: UserKey, on occasion: AccountSettings.ReceiptOccasion
+  ) async throws -> Bool {
+    let target = try await store.sendTarget(user, conversation: conversation, message: message)
+    guard let account = try await store.account(target.account, tenant: user.tenant, keys: keys),
+      account.settings.sendsReceipts(on: occasion), !account.isDisabled,
+      let sender = PlatformCatalogue.named(account.platform.rawValue) as? any SendingPlatform,
+      let last = target.subject.flatMap({ $0.isOutbound ? nil : $0.externalID }) ?? target.lastInboundID
+    else { return false }
+    let action = OutboundAction.read(upTo: last)
+    let job = SendJob(
+      action: action, conversation: target.conversation, lastInboundAt: target.lastInboundAt,
+      account: account.externalID, secrets: account.secrets, key: "check", now: clock.now())
+    guard SendRules.refusal(of: job, on: sender) == nil else { return false }
+    try await store.queueAction(
+      user, action, conversation: conversation, message: message, job: ids.next(), isRepeatable: true)
+    worker.wake()
+    return true
+  }
+}

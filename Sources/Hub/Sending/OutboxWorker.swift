@@ -1,0 +1,102 @@
+package import Bytes
+package import EventLoop
+package import Telemetry
+
+/// Takes jobs from the outbox and has them done, many at once, those of one conversation one after the other.
+///
+/// A job that was made on this node wakes it; jobs that became due, and those of nodes that are gone, are found by
+/// looking. Any node may do any job.
+package actor OutboxWorker {
+  private static let lookEvery: Duration = .seconds(1)
+  private static let recoverEvery: Duration = .seconds(5)
+  private static let runningMax = 64
+  /// Seconds that news of an unanswered message is waited for.
+  private static let doubtSeconds = 60
+
+  package nonisolated let loop: EventLoop
+  private let runner: SendRunner
+  private let store: HubStore
+  private let relay: EventRelay
+  private let log: Logger
+  private var running = 0
+  private var isStopped = false
+  private var isDue = false
+  private var waiter: CheckedContinuation<Void, Never>?
+  private var recovered: LoopInstant?
+
+  package init(loop: EventLoop, runner: SendRunner, store: HubStore, relay: EventRelay, log: Logger) {
+    self.loop = loop
+    self.runner = runner
+    self.store = store
+    self.relay = relay
+    self.log = log
+  }
+
+  package nonisolated var unownedExecutor: UnownedSerialExecutor {
+    loop.asUnownedSerialExecutor()
+  }
+
+  /// There may be something to do. From any thread.
+  package nonisolated func wake() {
+    loop.execute { self.assumeIsolated { $0.look() } }
+  }
+
+  package func run() async {
+    while !isStopped {
+      isDue = false
+      do {
+        try await recover()
+        try await takeJobs()
+      } catch {
+        log.debug("the outbox cannot be read", ["error": .string("\(error)")])
+      }
+      await rest()
+    }
+  }
+
+  /// Takes no more jobs and waits for those under way, at most until the deadline.
+  package func stop(until deadline: LoopInstant) async {
+    isStopped = true
+    look()
+    while running > 0 && loop.now < deadline { try? await loop.sleep(for: .milliseconds(20)) }
+  }
+
+  private func recover() async throws {
+    if let recovered, loop.now - recovered < Self.recoverEvery { return }
+    recovered = loop.now
+    relay.publish(try await store.recoverJobs(waitSeconds: Self.doubtSeconds))
+  }
+
+  private func takeJobs() async throws {
+    while !isStopped && running < Self.runningMax {
+      let jobs = try await store.takeJobs(node: runner.node, limit: Self.runningMax - running)
+      guard !jobs.isEmpty else { return }
+      for job in jobs { start(job) }
+    }
+  }
+
+  private func start(_ job: OutboxJob) {
+    running += 1
+    Task { await withTaskExecutorPreference(loop) { await finish(job) } }
+  }
+
+  private func finish(_ job: OutboxJob) async {
+    await runner.run(job)
+    running -= 1
+    // The next of its conversation can go.
+    look()
+  }
+
+  private func look() {
+    isDue = true
+    waiter?.resume()
+    waiter = nil
+  }
+
+  private func rest() async {
+    guard !isDue && !isStopped else { return }
+    let timer = loop.schedule(after: Self.lookEvery) { self.assumeIsolated { $0.look() } }
+    await withCheckedContinuation { waiter = $0 }
+    loop.cancel(timer)
+  }
+}

@@ -1,0 +1,229 @@
+package import Bytes
+import EventLoop
+import Messaging
+package import Platforms
+package import Security
+package import Telemetry
+
+/// Does one job of the outbox: asks the platform for the next call, makes it, and writes down what came of it.
+///
+/// A call that may have arrived is never made again, unless the platform does it once by itself: then the message is
+/// `unknown` until its echo or its status comes.
+package struct SendRunner: Sendable {
+  /// Calls of one job: uploads of an album, and what follows.
+  private static let callsMax = 40
+  private static let attemptsMax = 10
+  private static let doubtSeconds: Int64 = 60
+  private static let recordTries = 60
+
+  package let node: String
+  package let store: HubStore
+  package let caller: PlatformCaller
+  package let gate: RateGate
+  package let tokens: TokenKeeper
+  package let states: AccountStates
+  package let relay: EventRelay
+  package let keys: KeyRing
+  package let clock: WallClock
+  package let metrics: HubMetrics
+  package let log: Logger
+  package let loop: EventLoop
+
+  /// What came of a job, before it is written down.
+  private enum Outcome {
+    case sent(SendReceipt)
+    case failed(reason: String, canRetry: Bool)
+    case later(seconds: Double, reason: String, counts: Bool)
+    case unknown(String)
+  }
+
+  func run(_ job: OutboxJob) async {
+    let outcome: Outcome
+    do {
+      outcome = try await attempt(job)
+    } catch {
+      outcome = .later(seconds: 5, reason: "the hub cannot reach its database", counts: false)
+    }
+    await record(outcome, job)
+  }
+
+  // MARK: One attempt
+
+  private func attempt(_ job: OutboxJob) async throws -> Outcome {
+    guard let platform = PlatformCatalogue.named(job.platform) as? any SendingPlatform else {
+      return .failed(reason: "this hub cannot write to \(job.platform)", canRetry: false)
+    }
+    let account = try await store.owner(of: job.account, tenant: job.tenant, platform: platform.name, keys: keys)
+    guard !account.isDisabled, !account.isApp else {
+      return .failed(reason: "the account is disabled", canRetry: true)
+    }
+    if let end = gate.pause(of: account, now: clock.now()) {
+      let wait = Double(end.microseconds - clock.now().microseconds) / 1_000_000
+      return .later(seconds: wait, reason: "the platform wants the account to wait", counts: false)
+    }
+    let target: SendTarget
+    do {
+      target = try await store.sendTarget(
+        UserKey(tenant: job.tenant, user: job.user), conversation: job.conversation)
+    } catch HubStoreError.notFound {
+      return .failed(reason: "the conversation is no longer there for its sender", canRetry: false)
+    }
+    var renewed = false
+    while true {
+      let token: String?
+      do throws(APIFailure) {
+        token = try await tokens.token(for: account, platform, renew: renewed)
+      } catch {
+        return await self.outcome(of: error, job, account)
+      }
+      let send = SendJob(
+        action: job.action, conversation: target.conversation, recipient: target.lastSender,
+        lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID, account: account.externalID,
+        secrets: account.secrets, token: token, key: "\(job.id)", now: clock.now())
+      switch await dialogue(platform, send, job) {
+      case .success(let receipt): return .sent(receipt)
+      case .failure(let failure):
+        if failure.remedy == .renewToken && !renewed {
+          renewed = true
+          continue
+        }
+        return await self.outcome(of: failure, job, account)
+      }
+    }
+  }
+
+  /// Call after call until the platform says how it ended.
+  private func dialogue(
+    _ platform: any SendingPlatform, _ send: SendJob, _ job: OutboxJob
+  ) async -> Result<SendReceipt, APIFailure> {
+    var answers: [APIAnswer] = []
+    for _ in 0..<Self.callsMax {
+      switch platform.next(send, after: answers) {
+      case .done(let receipt): return .success(receipt)
+      case .failed(let failure): return .failure(failure)
+      case .call(let request):
+        do throws(CallFault) {
+          answers.append(try await caller.call(request, attached: Self.files(job.action)))
+        } catch {
+          return .failure(Self.failure(error, isRepeatable: request.isRepeatable || job.isRepeatable))
+        }
+      }
+    }
+    return .failure(APIFailure("the platform asked for too many calls"))
+  }
+
+  private static func files(_ action: OutboundAction) -> [OutboundFile] {
+    if case .message(let message) = action { message.files } else { [] }
+  }
+
+  private static func failure(_ fault: CallFault, isRepeatable: Bool) -> APIFailure {
+    switch fault {
+    case .notSent(let reason): APIFailure(reason, .later(seconds: nil))
+    case .unanswered(let reason): APIFailure(reason, isRepeatable ? .later(seconds: nil) : .unknown)
+    case .file(let reason): APIFailure(reason, .later(seconds: nil))
+    }
+  }
+
+  // MARK: What it comes to
+
+  private func outcome(of failure: APIFailure, _ job: OutboxJob, _ account: Account) async -> Outcome {
+    switch failure.remedy {
+    case .none, .restart: return .failed(reason: failure.reason, canRetry: false)
+    case .later(let seconds): return retry(job, failure.reason, seconds)
+    case .pauseAccount(let seconds):
+      gate.pauseAccount(account, seconds: seconds, now: clock.now())
+      return .later(seconds: seconds, reason: failure.reason, counts: false)
+    case .pauseApp(let seconds):
+      gate.pauseApp(account, seconds: seconds, now: clock.now())
+      return .later(seconds: seconds, reason: failure.reason, counts: false)
+    case .renewToken:
+      await states.set(account, .badCredentials, reason: failure.reason, action: "connect the account again")
+      return .failed(reason: failure.reason, canRetry: true)
+    case .credentials(let action):
+      await states.set(account, .badCredentials, reason: failure.reason, action: action)
+      return .failed(reason: failure.reason, canRetry: true)
+    case .unknown: return .unknown(failure.reason)
+    }
+  }
+
+  private func retry(_ job: OutboxJob, _ reason: String, _ seconds: Double?) -> Outcome {
+    guard job.attempts < Self.attemptsMax else { return .failed(reason: reason, canRetry: true) }
+    let wait =
+      seconds
+      ?? Backoff.seconds(attempt: job.attempts, base: 1, limit: 300, random: HubNode.random())
+    return .later(seconds: wait, reason: reason, counts: true)
+  }
+
+  // MARK: Writing it down
+
+  /// What the platform did must not be forgotten: a database that is away is waited for. If the node dies
+  /// meanwhile, another finds the job as it was left.
+  private func record(_ outcome: Outcome, _ job: OutboxJob) async {
+    for turn in 0..<Self.recordTries {
+      do {
+        relay.publish(try await write(outcome, job))
+        note(outcome, job)
+        return
+      } catch {
+        log.warning(
+          "the outcome of a job cannot be written",
+          ["job": .string("\(job.id)"), "error": .string("\(error)")])
+        try? await loop.sleep(for: .milliseconds(min(5_000, 100 << min(turn, 6))))
+      }
+    }
+  }
+
+  private func write(_ outcome: Outcome, _ job: OutboxJob) async throws -> [UserEvent] {
+    let now = clock.now()
+    switch outcome {
+    case .sent(let receipt):
+      if case .message = job.action { return try await store.jobSent(job, node: node, receipt) }
+      return try await store.jobApplied(job, node: node, Self.change(job, now: now))
+    case .failed(let reason, let canRetry):
+      return try await store.jobFailed(job, node: node, reason: reason, canRetry: canRetry)
+    case .later(let seconds, let reason, let counts):
+      let due = Timestamp(microseconds: now.microseconds + Int64(seconds * 1_000_000))
+      try await store.jobLater(job, node: node, due: due, reason: reason, counts: counts)
+      return []
+    case .unknown(let reason):
+      let until = Timestamp(microseconds: now.microseconds + Self.doubtSeconds * 1_000_000)
+      return try await store.jobUnknown(job, node: node, until: until, reason: reason)
+    }
+  }
+
+  /// What a change on the platform comes to in the hub. Nobody else's events tell of it.
+  private static func change(_ job: OutboxJob, now: Timestamp) -> InboundItem? {
+    // The conversation is the job's own; the item's is not looked at.
+    let conversation = ConversationRef(externalID: "", kind: .direct)
+    switch job.action {
+    case .edit(let edit):
+      return .edit(
+        MessageEdit(
+          conversation: conversation, externalID: edit.messageID, kind: .text, text: edit.text, editedAt: now))
+    case .delete(let id):
+      return .delete(MessageDeletion(conversation: conversation, externalIDs: [id], at: now))
+    case .react(let id, let emoji, let isSet):
+      return .reaction(
+        ReactionChange(
+          conversation: conversation, externalID: id, actor: Person(id: job.user),
+          change: isSet ? .add(emoji) : .remove(emoji), at: now))
+    case .message, .read, .typing: return nil
+    }
+  }
+
+  private func note(_ outcome: Outcome, _ job: OutboxJob) {
+    switch outcome {
+    case .sent: metrics.sent(job.platform, .sent)
+    case .later: metrics.sent(job.platform, .later)
+    case .unknown: metrics.sent(job.platform, .unknown)
+    case .failed(let reason, _):
+      metrics.sent(job.platform, .failed)
+      log.info(
+        "a job of the outbox failed",
+        [
+          "job": .string("\(job.id)"), "platform": .string(job.platform), "action": .string(job.action.name),
+          "reason": .string(reason),
+        ])
+    }
+  }
+}
