@@ -57,6 +57,7 @@ let package = Package(
     module("EventLoop", ["CLinux", "COpenSSL", "Bytes"]),
     module("Postgres", ["CLinux", "CPostgres", "EventLoop", "Bytes", "Telemetry"]),
     module("HTTPServer", ["HTTPWire", "WebSocketWire", "EventLoop", "Bytes", "Telemetry", "COpenSSL"]),
+    module("HTTPClient", ["HTTPWire", "EventLoop", "Bytes"]),
     module(
       "SocketIOServer",
       ["SocketIOWire", "HTTPServer", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes", "JSON", "Telemetry"]),
@@ -69,7 +70,8 @@ let package = Package(
     .target(
       name: "Hub",
       dependencies: [
-        "Platforms", "Messaging", "SocketIOServer", "SocketIOWire", "HTTPServer", "HTTPWire", "WebSocketWire",
+        "Platforms", "Messaging", "SocketIOServer", "SocketIOWire", "HTTPServer", "HTTPClient", "HTTPWire",
+        "WebSocketWire",
         "Postgres", "EventLoop", "Security", "Telemetry", "Bytes", "JSON",
       ],
       swiftSettings: settings,
@@ -77,14 +79,15 @@ let package = Package(
     program(
       "messaging-hub",
       [
-        "Hub", "Platforms", "Messaging", "HTTPServer", "HTTPWire", "Postgres", "EventLoop", "Security",
+        "Hub", "Platforms", "Messaging", "HTTPClient", "HTTPWire", "Postgres", "EventLoop", "Security",
         "Telemetry",
         "Bytes", "JSON", "CLinux",
       ]),
     program(
       "hub-bench",
       [
-        "Hub", "Platforms", "HTTPServer", "HTTPWire", "WebSocketWire", "SocketIOWire", "EventLoop", "Bytes",
+        "Hub", "Platforms", "HTTPClient", "HTTPWire", "WebSocketWire", "SocketIOWire",
+        "EventLoop", "Bytes",
         "JSON", "CLinux",
       ]),
     // What hub-bench measures WebSocket echo against.
@@ -111,10 +114,11 @@ let package = Package(
     tests("SocketIOWire", ["Bytes"]),
     tests("EventLoop", ["Bytes"]),
     tests("Postgres", ["EventLoop", "Bytes"]),
-    tests("HTTPServer", ["HTTPWire", "WebSocketWire", "EventLoop", "Bytes"]),
+    tests("HTTPServer", ["HTTPClient", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes"]),
+    tests("HTTPClient", ["HTTPServer", "HTTPWire", "EventLoop", "Bytes"]),
     tests(
       "SocketIOServer",
-      ["HTTPServer", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
+      ["HTTPServer", "HTTPClient", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
     tests("Messaging", ["JSON", "Bytes"]),
     tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"], exclude: ["Fixtures"]),
     tests(
@@ -126,7 +130,7 @@ let package = Package(
     .testTarget(
       name: "hub-benchTests", dependencies: ["hub-bench", "Bytes", "JSON"], swiftSettings: settings),
     .testTarget(
-      name: "messaging-hubTests", dependencies: ["messaging-hub", "Hub"], swiftSettings: settings),
+      name: "messaging-hubTests", dependencies: ["messaging-hub", "Hub", "HTTPWire"], swiftSettings: settings),
     .testTarget(name: "wire-echoTests", dependencies: ["wire-echo"], swiftSettings: settings),
     .testTarget(name: "ProjectTests", swiftSettings: settings),
   ]

@@ -24,6 +24,8 @@ package final class Socket: Selectable, @unchecked Sendable {
   package var queueBytesMax = 4 << 20
   /// Called once, on the loop, when the socket closes for whatever reason.
   package var onClose: (() -> Void)?
+  /// Called on the loop when the peer sent something or left while nobody reads. For idle connections.
+  package var onUnreadInput: (() -> Void)?
   /// Another task goes on with the socket when the one that accepted it ends.
   package var outlivesItsTask = false
 
@@ -42,6 +44,9 @@ package final class Socket: Selectable, @unchecked Sendable {
   private var outboundOffset = 0
   /// Bytes queued that the kernel has not taken, under TLS as plain text.
   package private(set) var queuedBytes = 0
+  /// Bytes of writes that were handed to the kernel, or to TLS on the way there. What is not among them has
+  /// certainly not left.
+  package private(set) var sentBytes: UInt64 = 0
 
   private var reader: UnsafeContinuation<Void, Never>?
   private var readDeadline: LoopInstant?
@@ -71,13 +76,18 @@ package final class Socket: Selectable, @unchecked Sendable {
 
   package var isClosed: Bool { failure != nil }
   package var isSecure: Bool { tls != nil }
+  /// The peer said that nothing follows. Under TLS the end of the connection alone does not: anybody on the
+  /// way can cause it.
+  package var hasCleanEnd: Bool { tls?.peerClosed ?? true }
 
   // MARK: Connecting
 
   /// Connects without blocking.
+  /// - Parameter started: is given the socket while it connects, to close it when nobody wants it any more.
   /// - Throws: `.system` with the peer's refusal, `.timedOut` at the deadline.
   package static func connect(
-    to address: SocketAddress, on loop: EventLoop, deadline: LoopInstant? = nil
+    to address: SocketAddress, on loop: EventLoop, deadline: LoopInstant? = nil,
+    started: (Socket) -> Void = { _ in }
   ) async throws(SocketError) -> Socket {
     loop.assertInLoop()
     let descriptor = hub_tcp_socket(address.family)
@@ -100,6 +110,7 @@ package final class Socket: Selectable, @unchecked Sendable {
       Glibc.close(descriptor)
       throw error
     }
+    started(socket)
     do throws(SocketError) {
       try await socket.waitUntilWritable(deadline)
       let error = hub_socket_error(descriptor)
@@ -139,6 +150,21 @@ package final class Socket: Selectable, @unchecked Sendable {
       }
       if let deadline, loop.now >= deadline { throw .timedOut }
       await suspendReader(deadline)
+    }
+  }
+
+  /// Whether the connection is open and the peer has sent nothing. Asks the kernel; bytes of TLS's own are
+  /// taken in. Call while nobody reads; what there was is lost, so close the socket when false.
+  package func isQuiet() -> Bool {
+    loop.assertInLoop()
+    guard failure == nil, reader == nil else { return false }
+    // What came since the last poll is not known yet.
+    canRead = true
+    var buffer = ByteBuffer()
+    do throws(SocketError) {
+      return try readNow(into: &buffer) == nil
+    } catch {
+      return false
     }
   }
 
@@ -335,6 +361,7 @@ package final class Socket: Selectable, @unchecked Sendable {
 
   private func advance(_ count: Int) {
     queuedBytes -= count
+    sentBytes += UInt64(count)
     var left = count
     while left > 0 {
       let available = outbound[outboundHead].count - outboundOffset
@@ -464,6 +491,7 @@ package final class Socket: Selectable, @unchecked Sendable {
     resumeDrainer()
     let call = onClose
     onClose = nil
+    onUnreadInput = nil
     call?()
   }
 
@@ -529,7 +557,7 @@ package final class Socket: Selectable, @unchecked Sendable {
     if readiness.contains(.hangUp) { sawHangUp = true }
     if readiness.contains(.readable) {
       canRead = true
-      resumeReader()
+      if reader == nil { onUnreadInput?() } else { resumeReader() }
     }
     if readiness.contains(.writable) {
       canWrite = true

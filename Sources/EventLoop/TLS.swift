@@ -24,7 +24,8 @@ package final class TLSContext: @unchecked Sendable {
   }
 
   /// For a client: trusts the system's authorities, or only those of `authorities` (PEM file).
-  package init(clientTrusting authorities: String?) throws(SocketError) {
+  /// - Parameter alsoSystem: with a file, the system's authorities are trusted too.
+  package init(clientTrusting authorities: String?, alsoSystem: Bool = false) throws(SocketError) {
     guard let context = SSL_CTX_new(TLS_client_method()) else { throw .tls("no context") }
     pointer = context
     isServer = false
@@ -34,9 +35,8 @@ package final class TLSContext: @unchecked Sendable {
       guard SSL_CTX_load_verify_locations(context, authorities, nil) == 1 else {
         throw .tls("cannot use the authorities \(authorities): \(lastTLSError())")
       }
-    } else {
-      SSL_CTX_set_default_verify_paths(context)
     }
+    if authorities == nil || alsoSystem { SSL_CTX_set_default_verify_paths(context) }
   }
 
   deinit {
@@ -71,19 +71,31 @@ final class TLSSession {
       SSL_set_accept_state(ssl)
     } else {
       SSL_set_connect_state(ssl)
-      if let serverName {
-        _ = serverName.withCString { name in
-          SSL_ctrl(
-            ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, Int(TLSEXT_NAMETYPE_host_name),
-            UnsafeMutableRawPointer(mutating: name))
-        }
-        SSL_set1_host(ssl, serverName)
-      }
+      if let serverName { try expect(serverName) }
     }
   }
 
   deinit {
     SSL_free(ssl)
+  }
+
+  /// The certificate has to be the server's. A name is sent to it too; an address is not (RFC 6066 section
+  /// 3), and only an address in the certificate counts for it.
+  private func expect(_ serverName: String) throws(SocketError) {
+    let isSet: Bool
+    if SocketAddress(host: serverName, port: 0) != nil {
+      isSet = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), serverName) == 1
+    } else {
+      SSL_set_hostflags(ssl, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS))
+      let sent = serverName.withCString { name in
+        SSL_ctrl(
+          ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, Int(TLSEXT_NAMETYPE_host_name),
+          UnsafeMutableRawPointer(mutating: name))
+      }
+      isSet = sent == 1 && SSL_set1_host(ssl, serverName) == 1
+    }
+    // Without it any certificate of a trusted authority would do.
+    guard isSet else { throw .tls("'\(serverName)' cannot be checked in a certificate") }
   }
 
   /// Records wait to be sent.
@@ -106,8 +118,16 @@ final class TLSSession {
     }
     switch SSL_get_error(ssl, result) {
     case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return false
-    default: throw .tls(lastTLSError())
+    default: throw .tls(handshakeFault())
     }
+  }
+
+  private func handshakeFault() -> String {
+    let verdict = SSL_get_verify_result(ssl)
+    guard verdict != Int(X509_V_OK), let text = X509_verify_cert_error_string(verdict) else {
+      return lastTLSError()
+    }
+    return "the certificate is refused: \(String(cString: text))"
   }
 
   /// Appends what can be decrypted. - Returns: the number of bytes, 0 for none yet or the end.

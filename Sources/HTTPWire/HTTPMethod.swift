@@ -15,9 +15,15 @@ package struct HTTPMethod: Sendable, Hashable, CustomStringConvertible {
   package static let patch = HTTPMethod("PATCH")
   package static let delete = HTTPMethod("DELETE")
   package static let options = HTTPMethod("OPTIONS")
+  package static let connect = HTTPMethod("CONNECT")
 
   /// The methods a server of the hub reads; any other gets 501.
   package static let served: Set<HTTPMethod> = [.get, .head, .post, .put, .patch, .delete, .options]
+
+  /// Whether doing it twice is the same as doing it once (RFC 9110 section 9.2.2). False for what is unknown.
+  package var isIdempotent: Bool {
+    [.get, .head, .put, .delete, .options].contains(self)
+  }
 
   package var description: String { name }
 }

@@ -24,7 +24,7 @@ package struct ResponseParser: Sendable {
 
   private static let start = State.awaitingHead(HeadScanner(hasFirstLine: true))
 
-  private let limits: HTTPLimits
+  private var limits: HTTPLimits
   private var state = ResponseParser.start
   private var method = HTTPMethod.get
 
@@ -33,8 +33,10 @@ package struct ResponseParser: Sendable {
   }
 
   /// Says which method the next response answers.
-  package mutating func begin(_ method: HTTPMethod) {
+  /// - Parameter bodyBytesMax: the bound of this response's body and of those behind it.
+  package mutating func begin(_ method: HTTPMethod, bodyBytesMax: Int? = nil) {
     self.method = method
+    if let bodyBytesMax { limits.bodyBytesMax = bodyBytesMax }
   }
 
   /// Reads on. Consumes what the event covers; every call after an error throws it again.
@@ -93,7 +95,7 @@ package struct ResponseParser: Sendable {
         return .end(trailers: trailers)
       }
     case .readingUntilClose(let bytes):
-      guard bytes + buffer.count <= limits.bodyBytesMax else {
+      guard buffer.count <= limits.bodyBytesMax - bytes else {
         throw .bodyTooLarge(limitBytes: limits.bodyBytesMax)
       }
       guard !buffer.isEmpty else { return .needMoreData }
@@ -115,7 +117,8 @@ package struct ResponseParser: Sendable {
       return .informational(head)
     }
     // The order of RFC 9112 section 6.3.
-    let hasNoBody = status.forbidsBody || method == .head
+    let isTunnel = method == .connect && (200..<300).contains(status.code)
+    let hasNoBody = status.forbidsBody || method == .head || isTunnel
     let kind =
       hasNoBody
       ? HTTPBodyKind.none : try BodyFraming.kind(of: headers, version: version) ?? .untilClose

@@ -174,10 +174,19 @@ package enum RequestWriter {
   package static func encode(
     _ method: HTTPMethod, _ target: String, host: String, headers: HTTPHeaders = [:], body: [UInt8] = []
   ) throws(HTTPWriteError) -> [UInt8] {
+    var bytes = try encodeHead(method, target, host: host, headers: headers, bodyBytes: body.count)
+    bytes.append(contentsOf: body)
+    return bytes
+  }
+
+  /// The head of a request whose body of `bodyBytes` is sent apart, so that a large one is not copied.
+  package static func encodeHead(
+    _ method: HTTPMethod, _ target: String, host: String, headers: HTTPHeaders = [:], bodyBytes: Int
+  ) throws(HTTPWriteError) -> [UInt8] {
     guard !target.isEmpty, target.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { throw .targetMalformed }
     guard !method.name.isEmpty, method.name.utf8.allSatisfy(isTokenByte) else { throw .targetMalformed }
     var bytes: [UInt8] = []
-    bytes.reserveCapacity(256 + body.count)
+    bytes.reserveCapacity(512)
     bytes.append(contentsOf: method.name.utf8)
     bytes.append(0x20)
     bytes.append(contentsOf: target.utf8)
@@ -189,11 +198,10 @@ package enum RequestWriter {
       if FieldWriter.isFraming(field.name) || equalsIgnoringCase(field.name, "host") { continue }
       FieldWriter.append(field.name, field.value, to: &bytes)
     }
-    if !body.isEmpty || [.post, .put, .patch].contains(method) {
-      FieldWriter.append("Content-Length", String(body.count), to: &bytes)
+    if bodyBytes > 0 || [.post, .put, .patch].contains(method) {
+      FieldWriter.append("Content-Length", String(bodyBytes), to: &bytes)
     }
     bytes.append(contentsOf: "\r\n".utf8)
-    bytes.append(contentsOf: body)
     return bytes
   }
 }

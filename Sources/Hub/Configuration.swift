@@ -1,3 +1,5 @@
+package import HTTPClient
+
 /// Everything that is set from outside, as values. Only the program reads the environment; see
 /// `ConfigurationTable` there.
 package struct HubConfiguration: Sendable {
@@ -45,7 +47,16 @@ package struct HubConfiguration: Sendable {
     package init() {}
   }
 
+  /// How the hub reaches others: platforms, storage, servers of key sets.
+  package struct Outbound: Sendable {
+    package var proxies = ProxySettings()
+    /// PEM authorities that are trusted beside the system's.
+    package var authorityFile: String?
+    package init() {}
+  }
+
   package var listen = Listen()
+  package var outbound = Outbound()
   package var limits = Limits()
   package var retention = Retention()
   /// Development: generated secrets, any origin on localhost.

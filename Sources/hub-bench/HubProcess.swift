@@ -2,7 +2,7 @@ import CLinux
 import EventLoop
 import FoundationEssentials
 import Glibc
-import HTTPServer
+import HTTPClient
 import HTTPWire
 import JSON
 
@@ -114,7 +114,7 @@ final class HubProcess {
 
   // MARK: What it is asked
 
-  func connect() async throws(HTTPClientError) -> HTTPClientConnection {
+  func connect() async throws(HTTPConnectionError) -> HTTPClientConnection {
     try await HTTPClientConnection.connect(to: address, on: loop, deadline: loop.now + .seconds(5))
   }
 

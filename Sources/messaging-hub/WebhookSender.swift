@@ -1,7 +1,7 @@
 import EventLoop
 import Foundation
 import FoundationNetworking
-import HTTPServer
+import HTTPClient
 import HTTPWire
 
 /// Sends requests to a hub, one after the other, and counts the answers.

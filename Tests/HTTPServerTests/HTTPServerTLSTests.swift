@@ -1,5 +1,6 @@
 import EventLoop
 import Foundation
+import HTTPClient
 import HTTPServer
 import HTTPWire
 import Testing

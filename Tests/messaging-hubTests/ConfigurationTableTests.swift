@@ -1,3 +1,4 @@
+import HTTPWire
 import Hub
 import Testing
 
@@ -53,6 +54,19 @@ struct ConfigurationTableTests {
     #expect(settings.hub.limits.clientQueueBytesMax == 65_536)
     #expect(settings.logFormat == .pretty)
     #expect(settings.hub.retention.eventDays == 3)
+  }
+
+  @Test("proxies are read in either case, the lower one first")
+  func proxies() throws {
+    let proxies = try read([
+      "HTTP_PROXY": "upper:1", "http_proxy": "lower:2", "HTTPS_PROXY": "http://u:p@secure:3",
+      "no_proxy": "example.org", "OUTBOUND_CA_FILE": "/ca.pem",
+    ]).hub.outbound.proxies
+    #expect(proxies.http?.host == "lower")
+    #expect(proxies.proxy(for: try HTTPURL("https://a.test/"))?.port == 3)
+    #expect(proxies.proxy(for: try HTTPURL("https://api.example.org/")) == nil)
+    #expect(faults(["https_proxy": "socks5://user:canary@proxy"]).count == 1)
+    #expect(!faults(["https_proxy": "socks5://user:canary@proxy"]).joined().contains("canary"))
   }
 
   @Test("mirrors of key sets are read in pairs")

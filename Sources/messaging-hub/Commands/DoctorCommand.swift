@@ -1,7 +1,7 @@
 import Bytes
 import EventLoop
 import Glibc
-import HTTPServer
+import HTTPClient
 import HTTPWire
 import Hub
 import JSON

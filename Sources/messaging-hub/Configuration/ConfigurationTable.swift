@@ -1,3 +1,4 @@
+import HTTPClient
 import Hub
 
 /// Every environment variable that the hub reads, in one table: from it the settings are read, the
@@ -14,7 +15,8 @@ enum ConfigurationTable {
 
   static let logLevels = ["debug", "info", "warning", "error"]
 
-  static let variables: [ConfigurationVariable] = server + security + database + operations + limits
+  static let variables: [ConfigurationVariable] =
+    server + security + database + outbound + operations + limits
 
   private static let server: [ConfigurationVariable] = [
     .text("PORT", "0 to 65535", standard: "3000", "The port to listen on; 0: one that is free") {
@@ -125,6 +127,28 @@ enum ConfigurationTable {
       "How long the event log is kept; a client that was away longer is told to resync"),
   ]
 
+  private static let outbound: [ConfigurationVariable] = [
+    .text(
+      "HTTP_PROXY", "[http://][user:password@]host[:port]", secret: true,
+      "The proxy for plain requests of the hub to others; also `http_proxy`"
+    ) { value, settings throws(ConfigurationVariable.Unusable) in
+      settings.hub.outbound.proxies.http = try proxy(value)
+    }.inEitherCase,
+    .text(
+      "HTTPS_PROXY", "[http://][user:password@]host[:port]", secret: true,
+      "The proxy for HTTPS requests of the hub to others, by CONNECT; also `https_proxy`"
+    ) { value, settings throws(ConfigurationVariable.Unusable) in
+      settings.hub.outbound.proxies.https = try proxy(value)
+    }.inEitherCase,
+    .text(
+      "NO_PROXY", "names, addresses, networks by comma",
+      "What is asked without a proxy: `example.org` and all below it, `10.0.0.0/8`, or `*`; also `no_proxy`"
+    ) { value, settings in settings.hub.outbound.proxies.except(value) }.inEitherCase,
+    .optional(
+      "OUTBOUND_CA_FILE", "file", \.hub.outbound.authorityFile,
+      "PEM authorities that are trusted beside the system's, for servers with a certificate of their own"),
+  ]
+
   private static let operations: [ConfigurationVariable] = [
     .choice(
       "HUB_LOG", Settings.LogFormat.allCases.map(\.rawValue), standard: Settings().logFormat.rawValue,
@@ -196,7 +220,7 @@ enum ConfigurationTable {
     of variable: ConfigurationVariable, _ environment: [String: String],
     _ readFile: (String) throws -> String
   ) throws(ConfigurationVariable.Unusable) -> String? {
-    let plain = environment[variable.name].flatMap { $0.isEmpty ? nil : $0 }
+    let plain = variable.value(in: environment)
     guard variable.isSecret, let path = environment["\(variable.name)_FILE"], !path.isEmpty else {
       return plain
     }
@@ -251,6 +275,14 @@ enum ConfigurationTable {
   }
 
   // MARK: Values
+
+  private static func proxy(_ text: String) throws(ConfigurationVariable.Unusable) -> HTTPProxy {
+    do {
+      return try HTTPProxy(text)
+    } catch {
+      throw .init(error.reason)
+    }
+  }
 
   private static func origins(_ text: String) throws(ConfigurationVariable.Unusable) -> [String] {
     var origins: [String] = []
@@ -315,13 +347,13 @@ enum ConfigurationTable {
   /// The table in plain text: name, what is in force (secrets hidden), what it does.
   static func rows(_ environment: [String: String]) -> [[String]] {
     variables.map { variable in
-      let isSet = !(environment[variable.name] ?? "").isEmpty
+      let given = variable.value(in: environment)
       let isFile = variable.isSecret && !(environment["\(variable.name)_FILE"] ?? "").isEmpty
       let value: String
       if isFile {
         value = "(from \(variable.name)_FILE)"
-      } else if isSet {
-        value = variable.isSecret ? "(set)" : environment[variable.name] ?? ""
+      } else if let given {
+        value = variable.isSecret ? "(set)" : given
       } else {
         value = variable.standard.isEmpty ? "-" : variable.standard
       }

@@ -20,6 +20,21 @@ struct ConfigurationVariable: Sendable {
   /// Never printed; `NAME_FILE` may name a file that holds it.
   let isSecret: Bool
   let apply: Apply
+  /// Tradition writes it in lower case; that form counts too, and first.
+  var hasLowerCaseForm = false
+
+  /// The value in an environment; nil when it is not set or empty.
+  func value(in environment: [String: String]) -> String? {
+    let names = hasLowerCaseForm ? [name.lowercased(), name] : [name]
+    return names.lazy.compactMap { environment[$0] }.first { !$0.isEmpty }
+  }
+
+  /// The same variable, with its name in lower case too.
+  var inEitherCase: ConfigurationVariable {
+    var variable = self
+    variable.hasLowerCaseForm = true
+    return variable
+  }
 
   static func text(
     _ name: String, _ type: String = "text", standard: String = "", secret: Bool = false, _ doc: String,

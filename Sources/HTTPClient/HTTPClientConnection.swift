@@ -2,21 +2,8 @@ import Bytes
 package import EventLoop
 package import HTTPWire
 
-/// A response that was read whole.
-package struct HTTPClientResponse: Sendable, Equatable {
-  package var head: HTTPResponseHead
-  package var body: [UInt8]
-  package var trailers: HTTPHeaders
-  /// Codes of the 1xx answers that came before it.
-  package var informational: [Int]
-
-  package var status: HTTPStatus { head.status }
-  package var headers: HTTPHeaders { head.headers }
-  package var text: String { String(decoding: body, as: UTF8.self) }
-}
-
-/// Why a client's request got no answer.
-package enum HTTPClientError: Error, Equatable, Sendable {
+/// Why one connection gave no answer.
+package enum HTTPConnectionError: Error, Equatable, Sendable {
   case socket(SocketError)
   case malformedResponse(HTTPParseError)
   case malformedRequest(HTTPWriteError)
@@ -26,8 +13,9 @@ package enum HTTPClientError: Error, Equatable, Sendable {
   case nothingSent
 }
 
-/// One HTTP/1.1 connection from the client's side, for tests and measurements on this machine:
-/// requests may be sent ahead, answers come in their order. On its loop, by one task at a time.
+/// One HTTP/1.1 connection from the client's side: what `HTTPClient` exchanges over, and by itself what tests
+/// and measurements need. Requests may be sent ahead, answers come in their order. On its loop, by one task
+/// at a time.
 package final class HTTPClientConnection: @unchecked Sendable {
   // Safe because: confined to the socket's loop, which `Socket` asserts.
 
@@ -37,6 +25,8 @@ package final class HTTPClientConnection: @unchecked Sendable {
   private var inbound = ByteBuffer()
   /// Methods of requests that have no answer yet, the oldest first.
   private var unanswered: [HTTPMethod] = []
+  /// Bytes received since the last `begin` or `receive`.
+  private(set) var answerBytes = 0
 
   /// Takes a connected socket over.
   package init(_ socket: Socket, host: String? = nil, limits: HTTPLimits = HTTPLimits()) {
@@ -48,7 +38,7 @@ package final class HTTPClientConnection: @unchecked Sendable {
   package static func connect(
     to address: SocketAddress, on loop: EventLoop, tls: TLSContext? = nil, serverName: String? = nil,
     deadline: LoopInstant? = nil
-  ) async throws(HTTPClientError) -> HTTPClientConnection {
+  ) async throws(HTTPConnectionError) -> HTTPClientConnection {
     do {
       let socket = try await Socket.connect(to: address, on: loop, deadline: deadline)
       if let tls { try await socket.startTLS(tls, serverName: serverName, deadline: deadline) }
@@ -61,7 +51,7 @@ package final class HTTPClientConnection: @unchecked Sendable {
   /// Queues a request.
   package func send(
     _ method: HTTPMethod, _ target: String, headers: HTTPHeaders = [:], body: [UInt8] = []
-  ) throws(HTTPClientError) {
+  ) throws(HTTPConnectionError) {
     do {
       socket.write(try RequestWriter.encode(method, target, host: host, headers: headers, body: body))
     } catch {
@@ -77,9 +67,10 @@ package final class HTTPClientConnection: @unchecked Sendable {
   }
 
   /// Waits for the answer to the oldest request without one. The body limit is that of the limits.
-  package func receive(deadline: LoopInstant? = nil) async throws(HTTPClientError) -> HTTPClientResponse {
+  package func receive(deadline: LoopInstant? = nil) async throws(HTTPConnectionError) -> HTTPClientResponse {
     guard let method = unanswered.first else { throw .nothingSent }
     parser.begin(method)
+    answerBytes = 0
     var informational: [Int] = []
     var head: HTTPResponseHead?
     var body: [UInt8] = []
@@ -102,17 +93,30 @@ package final class HTTPClientConnection: @unchecked Sendable {
   package func request(
     _ method: HTTPMethod, _ target: String, headers: HTTPHeaders = [:], body: [UInt8] = [],
     deadline: LoopInstant? = nil
-  ) async throws(HTTPClientError) -> HTTPClientResponse {
+  ) async throws(HTTPConnectionError) -> HTTPClientResponse {
     try send(method, target, headers: headers, body: body)
     return try await receive(deadline: deadline)
   }
+
+  /// The last answer ended by its own framing and not with the connection.
+  private(set) var endedByFraming = true
+
+  /// Makes ready for the answer to a request of `method` that was written to the socket by other means.
+  func begin(_ method: HTTPMethod, bodyBytesMax: Int) {
+    parser.begin(method, bodyBytesMax: bodyBytesMax)
+    answerBytes = 0
+  }
+
+  /// Bytes came behind the last answer, which nobody asked for.
+  var hasLeftover: Bool { !inbound.isEmpty }
 
   /// Bytes behind the last answer, for whoever goes on with the socket after a 101.
   package func takeLeftover() -> [UInt8] { inbound.readAll() }
 
   package func close() { socket.close() }
 
-  private func nextEvent(_ deadline: LoopInstant?) async throws(HTTPClientError) -> ResponseParser.Event {
+  /// Reads on in the answer. `needMoreData` only says that something came.
+  func nextEvent(_ deadline: LoopInstant?) async throws(HTTPConnectionError) -> ResponseParser.Event {
     do {
       let event = try parser.read(&inbound)
       guard event == .needMoreData else { return event }
@@ -130,9 +134,15 @@ package final class HTTPClientConnection: @unchecked Sendable {
       throw .socket(error)
     }
     inbound = buffer
+    answerBytes += count
     guard count == 0 else { return .needMoreData }
+    // Anybody on the way can end a connection; under TLS only the server can say that this is the end.
+    guard socket.hasCleanEnd else { throw .closedByServer }
     do {
-      if let event = try parser.endOfInput() { return event }
+      if let event = try parser.endOfInput() {
+        endedByFraming = false
+        return event
+      }
     } catch {
       throw .closedByServer
     }
