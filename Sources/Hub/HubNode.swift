@@ -43,6 +43,7 @@ package final class HubNode: Sendable {
     var shards: [HubShard] = []
     var listener: PostgresListener?
     var housekeeping: Housekeeping?
+    var outbound: OutboundWorkers?
   }
 
   package let parts: Parts
@@ -52,6 +53,7 @@ package final class HubNode: Sendable {
   package let keySets: KeySetStore
   package let status = NodeStatus()
   private let ids: IDSource
+  private let nodeID: UUIDv7
   private let peers = PeerWatch()
   private let running = Mutex(Running())
   private let blocking = BlockingPool(threads: 2)
@@ -65,6 +67,7 @@ package final class HubNode: Sendable {
     directory = AccountDirectory(keys: parts.keys)
     keySets = KeySetStore(mirrors: parts.configuration.keySetMirrors)
     ids = IDSource(clock: parts.clock)
+    nodeID = ids.next()
   }
 
   /// The address that the first shard listens on, once started.
@@ -83,17 +86,25 @@ package final class HubNode: Sendable {
     let pools = loops.map { ShardPools(loop: $0, parts: parts, blocking: blocking, group: group) }
     let writers = makeWriters(loops)
     let tls = try makeTLS(configuration.listen)
+    // Beside the first writer's loop, when there is more than one.
+    let outbound = try OutboundWorkers(
+      OutboundWorkers.Parts(
+        node: parts, nodeID: nodeID, store: pools[pools.count - 1].store, writers: writers, relay: relay, ids: ids,
+        metrics: metrics, blocking: blocking), on: loops[loops.count - 1])
     let shards = loops.indices.map { index in
       HubShard(
         HubShard.Parts(
           index: index, loop: loops[index], node: parts, store: pools[index].store, writers: writers,
           relay: relay, directory: directory, keySets: keySets, ids: ids, metrics: metrics, status: status,
-          tls: tls))
+          tls: tls, outbox: outbound.outbox(pools[index].store)))
     }
     try await waitForDatabase(pools, writers)
     relay.connect(shards.map(\.gateway))
     for shard in shards { shard.connect(siblings: shards) }
-    running.withLock { $0.shards = shards }
+    running.withLock {
+      $0.shards = shards
+      $0.outbound = outbound
+    }
     do {
       try await open(shards)
     } catch {
@@ -103,6 +114,7 @@ package final class HubNode: Sendable {
     try await saveApps(pools[0].store, on: loops[0])
     startListener(on: loops[0])
     startHousekeeping(pools[0].store, on: loops[0])
+    outbound.start()
     status.set(.ready)
   }
 
@@ -237,7 +249,7 @@ package final class HubNode: Sendable {
 
   private func startHousekeeping(_ store: HubStore, on loop: EventLoop) {
     let housekeeping = Housekeeping(
-      loop: loop, store: store, relay: relay, peers: peers, node: ids.next(),
+      loop: loop, store: store, relay: relay, peers: peers, node: nodeID,
       retention: parts.configuration.retention, log: parts.log)
     running.withLock { $0.housekeeping = housekeeping }
     Task(executorPreference: housekeeping.loop) { await housekeeping.run() }
@@ -257,6 +269,7 @@ package final class HubNode: Sendable {
         group.addTask { await shard.stop(within: limit) }
       }
     }
+    await parts.outbound?.stop(within: limit / 2)
     // After the doors: a database that hangs must not keep them open.
     await parts.housekeeping?.stop()
     if let listener = parts.listener { listener.loop.execute { listener.close() } }

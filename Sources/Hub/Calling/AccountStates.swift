@@ -1,4 +1,4 @@
-package import EventLoop
+import EventLoop
 package import Telemetry
 
 /// Says how an account is, when that changes: its users are told what to do.

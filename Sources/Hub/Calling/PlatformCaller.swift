@@ -1,4 +1,4 @@
-package import Bytes
+import Bytes
 package import HTTPClient
 import HTTPWire
 import JSON
@@ -51,8 +51,7 @@ package struct PlatformCaller: Sendable {
 
   private func head(_ request: APIRequest) throws(CallFault) -> HTTPClientRequest {
     do throws(HTTPClientError) {
-      guard let method = HTTPMethod(request.method) else { throw .notSent(.requestMalformed(.invalidMethod)) }
-      var outgoing = try HTTPClientRequest(method, request.url)
+      var outgoing = try HTTPClientRequest(HTTPMethod(request.method), request.url)
       for field in request.headers { outgoing.headers.add(field.name, field.value) }
       outgoing.timeout = .seconds(request.timeoutSeconds)
       outgoing.isLongLived = request.isLongLived

@@ -1,4 +1,4 @@
-package import Bytes
+import Bytes
 import EventLoop
 import JSON
 import Messaging

@@ -1,7 +1,7 @@
-package import Bytes
+import Bytes
 package import EventLoop
 import Messaging
-package import Platforms
+import Platforms
 package import Security
 package import Telemetry
 

@@ -1,8 +1,8 @@
-package import Bytes
+import Bytes
 package import EventLoop
 import JSON
 import Messaging
-package import Platforms
+import Platforms
 package import Security
 package import Telemetry
 

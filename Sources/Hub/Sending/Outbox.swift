@@ -1,8 +1,8 @@
-package import Bytes
+import Bytes
 import JSON
 import Messaging
 import Platforms
-import Security
+package import Security
 
 /// Where users put what they want to be done: checks it against what the platform can do in the conversation, makes
 /// the message and its job, and wakes the worker.

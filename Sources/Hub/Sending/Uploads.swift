@@ -1,5 +1,5 @@
-package import Bytes
-import Messaging
+import Bytes
+package import Messaging
 import Platforms
 
 /// Files that users bring to send them.

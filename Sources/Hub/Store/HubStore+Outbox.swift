@@ -1,8 +1,8 @@
 package import Bytes
 import JSON
 package import Messaging
-import Platforms
-package import Postgres
+package import Platforms
+import Postgres
 
 /// What a platform has to know to do something in a conversation, and which account does it.
 package struct SendTarget: Sendable {
@@ -105,14 +105,6 @@ extension HubStore {
       [.text(principal.tenant), .uuid(message)])
     guard let row = rows.first else { throw HubStoreError.notFound }
     return try row.uuid(0)
-  }
-
-  package func message(_ principal: Principal, _ id: UUIDv7) async throws -> [UInt8] {
-    let rows = try await read(
-      principal, "SELECT data FROM get_message($1, $2, $3)",
-      [.text(principal.tenant), .text(principal.user), .uuid(id)])
-    guard let row = rows.first else { throw HubStoreError.notFound }
-    return try row.bytes(0)
   }
 
   // MARK: Users

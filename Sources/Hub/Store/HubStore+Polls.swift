@@ -1,5 +1,5 @@
 package import Bytes
-import JSON
+package import JSON
 import Platforms
 import Postgres
 

@@ -1,6 +1,6 @@
 import Bytes
 import JSON
-package import Messaging
+import Messaging
 import Postgres
 
 extension HubStore {

@@ -1,0 +1,84 @@
+import Bytes
+package import EventLoop
+import HTTPClient
+import Platforms
+import Security
+
+/// What a node does towards the platforms: the outbox's worker and the pollers, on one loop, with the HTTP client and
+/// the file store that they share.
+package struct OutboundWorkers: Sendable {
+  package struct Parts: Sendable {
+    let node: HubNode.Parts
+    let nodeID: UUIDv7
+    /// Of the loop that the workers run on.
+    let store: HubStore
+    let writers: [IngestWriter]
+    let relay: EventRelay
+    let ids: IDSource
+    let metrics: HubMetrics
+    let blocking: BlockingPool
+  }
+
+  private let parts: Parts
+  private let loop: EventLoop
+  private let client: HTTPClient
+  private let caller: PlatformCaller
+  private let gate = RateGate()
+  private let tokens: TokenKeeper
+  private let worker: OutboxWorker
+  private let scheduler: PollScheduler
+  private let files: any FileStore
+
+  package init(_ parts: Parts, on loop: EventLoop) throws {
+    self.parts = parts
+    self.loop = loop
+    let configuration = parts.node.configuration
+    var outbound = HTTPClient.Configuration(
+      tls: try TLSContext(clientTrusting: configuration.outbound.authorityFile))
+    outbound.proxies = configuration.outbound.proxies
+    client = HTTPClient(loop: loop, blocking: BlockingPool(threads: 4), configuration: outbound)
+    files = FolderFileStore(folder: configuration.filesFolder, blocking: BlockingPool(threads: 2))
+    caller = PlatformCaller(
+      client: client, files: files, allowsPrivateAddresses: configuration.allowsPrivateAddresses)
+    let node = parts.node
+    tokens = TokenKeeper(store: parts.store, caller: caller, keys: node.keys, clock: node.clock)
+    let states = AccountStates(store: parts.store, relay: parts.relay, log: node.log)
+    let runner = SendRunner(
+      node: "\(parts.nodeID)", store: parts.store, caller: caller, gate: gate, tokens: tokens, states: states,
+      relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics, log: node.log, loop: loop)
+    worker = OutboxWorker(loop: loop, runner: runner, store: parts.store, relay: parts.relay, log: node.log)
+    let poller = PollRunner(
+      store: parts.store, writers: parts.writers, caller: caller, gate: gate, tokens: tokens, keys: node.keys,
+      ids: parts.ids, clock: node.clock, metrics: parts.metrics, log: node.log, loop: loop)
+    let giver = PollReturn(
+      store: parts.store, gate: gate, states: states, keys: node.keys, clock: node.clock, metrics: parts.metrics,
+      log: node.log, loop: loop, sweepSeconds: Double(configuration.sweepSeconds))
+    scheduler = PollScheduler(
+      loop: loop, runner: poller, giver: giver, store: parts.store, log: node.log, node: "\(parts.nodeID)")
+  }
+
+  /// The outbox as the requests of a shard use it.
+  package func outbox(_ store: HubStore) -> Outbox {
+    Outbox(
+      store: store, relay: parts.relay, worker: worker, ids: parts.ids, keys: parts.node.keys,
+      clock: parts.node.clock, uploads: Uploads(store: store, files: files, ids: parts.ids), gate: gate,
+      tokens: tokens, caller: caller)
+  }
+
+  package func start() {
+    let (worker, scheduler) = (worker, scheduler)
+    Task(executorPreference: loop) { await worker.run() }
+    Task(executorPreference: loop) { await scheduler.run() }
+  }
+
+  /// Ends what is under way. Jobs that are not finished are found by another node, or by the next start.
+  package func stop(within limit: Duration) async {
+    let (worker, scheduler, client) = (worker, scheduler, client)
+    await loop.shard.run { shard in
+      let deadline = shard.loop.now + limit
+      await scheduler.stop(until: deadline)
+      await worker.stop(until: deadline)
+      await client.close()
+    }
+  }
+}
