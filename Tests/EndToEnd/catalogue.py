@@ -73,9 +73,14 @@ def credentials(platform):
 
 
 def connect(user, platform, **more):
-    """A new account of the platform, as the API shows it."""
-    body = {"platform": platform, "name": unique(platform), "credentials": credentials(platform) | more}
-    return user.post("/api/accounts", body, expect=201)
+    """A new account of the platform, as the API shows it, with the `secrets` that it was given."""
+    values = credentials(platform) | more
+    account = user.post(
+        "/api/accounts", {"platform": platform, "name": unique(platform), "credentials": values}, expect=201
+    )
+    hidden = {field["name"] for field in platforms()[platform]["credentials"] if field["secret"]}
+    known = values | account.get("generatedCredentials", {})
+    return account | {"secrets": [value for name, value in known.items() if name in hidden]}
 
 
 def simulate(hub, platform, account, *names, check=True, seconds=60, **options):
