@@ -3,6 +3,7 @@
 The samples come from the folders under Webhooks/, so that a platform is tested from the day its folder is there.
 """
 
+import contextlib
 import functools
 import json
 import secrets
@@ -12,13 +13,25 @@ from urllib.parse import urlencode
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from hub import BINARY, ROOT, unique
+from hub import BINARY, ROOT, Hub, unique
+from postgres import Cluster
 
 FOLDER = ROOT / "Webhooks"
 NAMES = sorted(path.name for path in FOLDER.iterdir() if (path / "samples").is_dir())
 
 # The moment at which the samples' expected results are written: what has no time of its own has this one.
 SAMPLE_CLOCK = 1_795_219_200
+
+
+@contextlib.contextmanager
+def stopped_hub(name, clock, **environment):
+    """A hub whose clock stands at one moment. Its PostgreSQL lives in the present: the server's timers need to."""
+    with Cluster(name, durable=False) as cluster:
+        hub = Hub(name, clock=clock, DATABASE_URL=cluster.url, RETENTION_DELIVERIES=3650, **environment)
+        try:
+            yield hub.start()
+        finally:
+            hub.close()
 
 
 @functools.cache

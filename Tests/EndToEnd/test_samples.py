@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from catalogue import NAMES, SAMPLE_CLOCK, connect, platforms, samples, simulate
-from hub import Hub
+from catalogue import NAMES, SAMPLE_CLOCK, connect, platforms, samples, simulate, stopped_hub
 from sample_model import Model, seen
 
 # Orders that each platform's samples are sent in.
@@ -19,11 +18,8 @@ LANES = 4
 @pytest.fixture(scope="module")
 def hub():
     """A hub whose clock stands where the samples were written."""
-    hub = Hub("samples", clock=SAMPLE_CLOCK)
-    try:
-        yield hub.start()
-    finally:
-        hub.close()
+    with stopped_hub("samples", SAMPLE_CLOCK) as hub:
+        yield hub
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ import jwt
 import pytest
 from twilio.request_validator import RequestValidator
 
-from catalogue import NAMES
-from hub import ROOT, Hub, unique
+from catalogue import NAMES, stopped_hub
+from hub import ROOT, unique
 from publisher import DocumentServer
 
 VECTORS = json.loads((ROOT / "Tests/PlatformsTests/Fixtures/webhook-vectors.json").read_text())
@@ -92,12 +92,9 @@ def hub():
     found, mirrors = documents()
     server = DocumentServer(found)
     addresses = ",".join(f"{url}={server.url}{path}" for url, path in mirrors.items())
-    hub = Hub("vectors", clock=CLOCK, PUBLIC_URL=PUBLIC_URL, KEY_SET_MIRRORS=addresses)
-    try:
-        yield hub.start()
-    finally:
-        hub.close()
-        server.close()
+    with stopped_hub("vectors", CLOCK, PUBLIC_URL=PUBLIC_URL, KEY_SET_MIRRORS=addresses) as hub:
+        yield hub
+    server.close()
 
 
 # Where the address is signed.
