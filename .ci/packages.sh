@@ -5,7 +5,7 @@ set -euo pipefail
 
 wanted="libpq-dev libssl-dev zlib1g-dev pkg-config"
 if [ "${1:-build}" = test ]; then
-  wanted="$wanted python3-venv chromium"
+  wanted="$wanted python3-venv chromium faketime"
 fi
 
 installed() {

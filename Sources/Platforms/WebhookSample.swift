@@ -52,11 +52,11 @@ package struct WebhookSample: Sendable, Equatable {
     self.content = content
   }
 
-  private init(_ other: WebhookSample, content: Content, query: String) {
+  private init(_ other: WebhookSample, content: Content, query: String, fields: [WebhookHeader]? = nil) {
     method = other.method
     subpath = other.subpath
     self.query = query
-    fields = other.fields
+    self.fields = fields ?? other.fields
     credentials = other.credentials
     self.content = content
   }
@@ -66,12 +66,20 @@ package struct WebhookSample: Sendable, Equatable {
   /// Without a signature.
   /// - Parameter url: the account's webhook URL.
   package func request(url: String) -> WebhookRequest {
-    var headers = fields
-    if let type = contentType, !headers.contains(where: { $0.name.lowercased() == "content-type" }) {
-      headers.append(WebhookHeader("Content-Type", type))
-    }
-    return WebhookRequest(
+    WebhookRequest(
       method: method, url: url + subpath, subpath: subpath, query: query, headers: headers, body: body)
+  }
+
+  private var headers: [WebhookHeader] {
+    guard let type = contentType, !fields.contains(where: { $0.name.lowercased() == "content-type" }) else {
+      return fields
+    }
+    return fields + [WebhookHeader("Content-Type", type)]
+  }
+
+  /// The same request with other bytes for its body, whatever its headers say of them.
+  package func replacing(body: [UInt8]) -> WebhookSample {
+    WebhookSample(self, content: .bytes(body), query: query, fields: headers)
   }
 
   private var contentType: String? {

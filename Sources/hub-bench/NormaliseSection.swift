@@ -3,7 +3,7 @@ import EventLoop
 import Hub
 import Platforms
 
-/// What reading costs: every sample of every platform, again and again, in this process.
+/// What reading and verifying cost: every sample of every platform, again and again, in this process.
 struct NormaliseSection {
   private static let receivedAt = Timestamp(seconds: 1_795_219_200)
 
@@ -18,22 +18,27 @@ struct NormaliseSection {
 
   func measure() throws -> [Figure] {
     var figures: [Figure] = []
+    var verifying: [Figure] = []
     var total = Sum()
     for platform in PlatformCatalogue.all {
-      let deliveries = WebhookSamples.names(platform: platform.name.rawValue).compactMap {
-        delivery($0, platform)
+      let name = platform.name.rawValue
+      let samples = WebhookSamples.names(platform: name).compactMap { sample in
+        WebhookSamples.sample(platform: name, name: sample).flatMap { WebhookSample(parsing: $0) }
       }
-      guard !deliveries.isEmpty else { continue }
-      let sum = measure(deliveries, platform)
+      guard !samples.isEmpty else { continue }
+      let sum = measure(samples.map { delivery($0, platform) }, platform)
       total.seconds += sum.seconds
       total.messages += sum.messages
-      figures.append(
-        Figure("\(platform.name.rawValue)_us", platform.displayName, sum.microsecondsEach, "us/message"))
+      figures.append(Figure("\(name)_us", platform.displayName, sum.microsecondsEach, "us/message"))
+      if let cost = VerificationCost(platform: platform).measure(samples) {
+        verifying.append(
+          Figure("\(name)_verify_us", "\(platform.displayName), verifying", cost, "us/request"))
+      }
     }
     guard total.messages > 0 else { throw BenchFailure("there are no samples") }
     let mean = Figure(
       "mean_us", "over all samples", total.microsecondsEach, "us/message", goal: "< 30")
-    return [mean] + figures
+    return [mean] + figures + verifying
   }
 
   /// Samples are a hundred or two for each platform: enough turns that the clock's grain is nothing.
@@ -55,10 +60,7 @@ struct NormaliseSection {
     return sum
   }
 
-  private func delivery(_ name: String, _ platform: any Platform) -> WebhookDelivery? {
-    guard let text = WebhookSamples.sample(platform: platform.name.rawValue, name: name),
-      let sample = WebhookSample(parsing: text)
-    else { return nil }
+  private func delivery(_ sample: WebhookSample, _ platform: any Platform) -> WebhookDelivery {
     let request = sample.request(url: "https://hub.example.com/webhooks/\(platform.name)/key")
     return WebhookDelivery(
       body: request.content, headers: KeptHeaders(of: request, platform: platform),

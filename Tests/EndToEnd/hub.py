@@ -51,6 +51,19 @@ def free_port():
                 continue
 
 
+def stopped_clock(seconds):
+    """An environment in which the wall clock stands at this moment and the monotonic one goes on (libfaketime)."""
+    return {
+        "LD_PRELOAD": "/usr/$LIB/faketime/libfaketimeMT.so.1",
+        "FAKETIME": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)),
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        # Names of what is not there: the library would make it, and change the environment for that while
+        # the program starts, after which Swift finds no arguments.
+        "FAKETIME_SHARED": "/none /none",
+        "TZ": "UTC",
+    }
+
+
 def wait_until(predicate, seconds=10, what="the condition", every=0.02):
     """Returns the first true value of `predicate`; fails when there is none in time."""
     deadline = time.monotonic() + seconds
@@ -63,9 +76,12 @@ def wait_until(predicate, seconds=10, what="the condition", every=0.02):
 
 
 class Hub:
-    """One hub process and the folder it keeps. `kill` and `start` again is a crash and a restart."""
+    """One hub process and the folder it keeps. `kill` and `start` again is a crash and a restart.
 
-    def __init__(self, name="hub", **environment):
+    With `clock` it and its commands live in that second of the Unix era, which never ends.
+    """
+
+    def __init__(self, name="hub", clock=None, **environment):
         self.folder = Path(tempfile.mkdtemp(prefix=f"e2e-{name}-", dir="/tmp"))
         self.folder.chmod(0o755)  # As root the cluster belongs to another user, who must get through.
         self.data = self.folder / "data"
@@ -83,6 +99,9 @@ class Hub:
             "HUB_LOG": "json",
             "JWT_SECRET": self.jwt_secret,
         }
+        self.clock = clock
+        if clock is not None:
+            self.environment |= stopped_clock(clock)
         self.environment |= {key: str(value) for key, value in environment.items()}
         self.process = None
         self.session = requests.Session()
@@ -148,13 +167,14 @@ class Hub:
 
     def close(self):
         """Stops the hub and what it started, and removes the folder."""
+        # A hub waits some seconds for its clients' idle connections: this is one.
+        self.session.close()
         try:
             if self.process is not None and self.process.poll() is None:
                 self.stop()
         finally:
             self.process = None
             self.stop_left_over_cluster()
-            self.session.close()
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def stop_left_over_cluster(self):
@@ -215,7 +235,7 @@ class Hub:
     # Tokens: most tests sign their own, which is what an identity provider would do.
 
     def token(self, user, tenant=None, email=None, roles=None, expires=3600, **claims):
-        now = int(time.time())
+        now = int(time.time() if self.clock is None else self.clock)
         payload = {"sub": user, "iat": now, "exp": now + expires}
         if tenant is not None:
             payload["tenant"] = tenant

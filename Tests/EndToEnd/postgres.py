@@ -18,9 +18,9 @@ def programs():
 
 
 class Cluster:
-    """One cluster on a unix socket in its own folder, with durable settings."""
+    """One cluster on a unix socket in its own folder, with durable settings unless a test needs none."""
 
-    def __init__(self, name="pg"):
+    def __init__(self, name="pg", durable=True):
         # initdb refuses root, so root lends the work to the user that the package made.
         self.owner = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
         self.folder = Path(tempfile.mkdtemp(prefix=f"e2e-{name}-", dir="/tmp"))
@@ -30,6 +30,8 @@ class Cluster:
         self.run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale")
         with open(self.data / "postgresql.conf", "a") as settings:
             settings.write(f"listen_addresses = ''\nunix_socket_directories = '{self.folder}'\nmax_connections = 100\n")
+            if not durable:
+                settings.write("fsync = off\n")
 
     @property
     def url(self):

@@ -34,8 +34,9 @@ def test_the_help_names_every_command(hub):
     ["no-such-command"], ["token"], ["token", "--user"], ["token", "--user", ""], ["token", "--users", "x"],
     ["token", "--user", "x", "--expires", "soon"], ["account"], ["account", "add"], ["account", "add", "pigeon"],
     ["simulate"], ["simulate", "telegram"], ["simulate", "telegram", "no-such-sample"], ["simulate", "pigeon", "text"],
-    ["simulate", "telegram", "text", "--count", "many"], ["deliveries"], ["deliveries", "show"],
-    ["deliveries", "show", "not-an-id"], ["deliveries", "replay", "0198c2f0-0000-7000-8000-000000000000"],
+    ["simulate", "telegram", "text", "--count", "many"], ["simulate", "telegram", "text", "--body", "/no/such/file"],
+    ["simulate", "whatsapp", "text", "--app", "no-such-app"], ["simulate", "telegram", "text", "none"],
+    ["deliveries"], ["deliveries", "show"], ["deliveries", "show", "not-an-id"], ["deliveries", "replay", "0198c2f0-0000-7000-8000-000000000000"],
     ["verify"], ["verify", "everything"], ["serve", "--no-such-flag"],
 ], ids=" ".join)
 def test_a_mistake_is_one_plain_line_on_stderr(hub, arguments):
@@ -95,6 +96,20 @@ def test_simulate_duplicates_and_reorders(hub):
     times = [message["sentAt"] for message in user.messages(conversation["id"])]
     assert times == sorted(times, reverse=True)
     hub.command("verify", "unread")
+
+
+def test_simulate_sends_several_samples_and_bodies_of_ones_own(hub, tmp_path):
+    user = hub.user()
+    account = user.telegram()
+    hub.command("simulate", "telegram", "text", "reply", "--account", account.key)
+    assert user.unread()["totalUnread"] == 2
+    body = tmp_path / "body.json"
+    for number, text in ((1, "from a file"), (2, "and another")):
+        body.write_text(json.dumps(account.update(number, text)))
+        hub.command("simulate", "telegram", "text", "--account", account.key, "--body", str(body))
+    assert user.unread()["totalUnread"] == 4
+    (conversation,) = [one for one in user.conversations() if one["externalId"] == "1001"]
+    assert [one["text"] for one in user.messages(conversation["id"])] == ["and another", "from a file"]
 
 
 def test_simulate_with_a_bad_signature_is_refused(hub):

@@ -26,6 +26,17 @@ struct WebhookSampleTests {
     #expect(sample.varied(2).document?["conversation"]?["id"] == "c")
   }
 
+  @Test("other bytes go with the same headers")
+  func replacing() throws {
+    let form = #"{"request":{"query":"q=1","headers":{"A":"b"},"form":{"x":"y"}}}"#
+    let sample = try #require(WebhookSample(parsing: form))
+    let (plain, other) = (sample.request(url: "u"), sample.replacing(body: [0xff]).request(url: "u"))
+    #expect(other.body == [0xff])
+    #expect(other.headers == plain.headers)
+    #expect(other.headers.contains(WebhookHeader("Content-Type", "application/x-www-form-urlencoded")))
+    #expect((other.method, other.query, other.url) == (plain.method, plain.query, plain.url))
+  }
+
   @Test("a text without a request is no sample", arguments: ["", "{}", "[]", #"{"request":{}}"#])
   func none(text: String) {
     #expect(WebhookSample(parsing: text) == nil)

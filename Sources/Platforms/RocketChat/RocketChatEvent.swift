@@ -128,7 +128,8 @@ struct RocketChatEvent {
         .message(
           Update.message(
             type, isKnown: type.hasPrefix("Livechat"), id: "\(type):\(at.microseconds)",
-            conversation: conversation, sender: person, members: reader.rest(without: ["messages"]), at: at))
+            conversation: conversation, sender: person, members: reader.rest(without: ["messages", "token"]),
+            at: at))
       ])
     }
     return result
