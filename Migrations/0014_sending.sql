@@ -485,7 +485,7 @@ END $$;
 -- platform repeats it, otherwise by what they say, the oldest first.
 -- Arrays, one element for each message. Locks: accounts, conversations, jobs.
 CREATE FUNCTION recognise_echoes(
-  k_tenant text[], k_account uuid[], k_conversation text[], k_external text[], k_matches text[], k_token text[],
+  k_tenant text[], k_account uuid[], k_conversation text[], k_external text[], k_matches text[], k_token uuid[],
   k_sent timestamptz[], k_order bigint[], k_status text[]
 ) RETURNS SETOF event_row LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -520,7 +520,7 @@ BEGIN
     WHERE x.tenant_id = r.t AND x.conversation_id = r.conversation_id AND x.action = 'message'
       AND x.attempts > 0 AND m.external_id = local_id(m.id)
       AND (x.state IN ('queued', 'sending', 'unknown') OR x.state = 'dead' AND x.finished_at > now() - interval '1 day')
-      AND (x.id::text = r.token OR (r.token IS NULL AND x.matches = r.matches))
+      AND (x.id = r.token OR (r.token IS NULL AND x.matches = r.matches))
     ORDER BY x.ord LIMIT 1;
     CONTINUE WHEN NOT FOUND;
     UPDATE outbox x SET state = 'done', finished_at = now(), reason = NULL, node = NULL

@@ -232,6 +232,7 @@ package final class HubNode: Sendable {
           relay.announce(Notifications.positions(notification.payload))
         } else {
           directory.forget(notification.payload.isEmpty ? nil : notification.payload)
+          self?.outbound?.reconsider(notification.payload)
         }
       case .mayHaveMissed:
         // Whatever was said while nobody listened is looked up.
@@ -245,6 +246,7 @@ package final class HubNode: Sendable {
     loop.execute { listener.start() }
   }
 
+  private var outbound: OutboundWorkers? { running.withLock { $0.outbound } }
   private var housekeeping: Housekeeping? { running.withLock { $0.housekeeping } }
 
   private func startHousekeeping(_ store: HubStore, on loop: EventLoop) {

@@ -71,6 +71,9 @@ package struct OutboundWorkers: Sendable {
     Task(executorPreference: loop) { await scheduler.run() }
   }
 
+  /// An account changed. From any thread. - Parameter key: its webhook key.
+  package func reconsider(_ key: String) { scheduler.reconsider(key) }
+
   /// Ends what is under way. Jobs that are not finished are found by another node, or by the next start.
   package func stop(within limit: Duration) async {
     let (worker, scheduler, client) = (worker, scheduler, client)

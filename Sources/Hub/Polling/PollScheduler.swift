@@ -17,7 +17,7 @@ package actor PollScheduler {
   private let log: Logger
   private let node: String
   private let runningMax: Int
-  private var running: [UInt64: Task<PollEnd, Never>] = [:]
+  private var running: [UInt64: (key: String, reading: Task<PollEnd, Never>)] = [:]
   private var lastTask: UInt64 = 0
   private var isStopped = false
   private var freed: LoopInstant?
@@ -83,7 +83,7 @@ package actor PollScheduler {
     lastTask += 1
     let id = lastTask
     let reading = Task { await withTaskExecutorPreference(loop) { await runner.read(poll) } }
-    running[id] = reading
+    running[id] = (poll.key, reading)
     // Of its own: giving back must happen when reading is cancelled too.
     Task { await withTaskExecutorPreference(loop) { await finish(poll, reading, id) } }
   }
@@ -94,6 +94,16 @@ package actor PollScheduler {
   }
 
   private func letGo() {
-    for task in running.values { task.cancel() }
+    for task in running.values { task.reading.cancel() }
+  }
+
+  /// An account changed, on whatever node: reading it begins anew with what it is now. From any thread.
+  /// - Parameter key: the account's webhook key.
+  package nonisolated func reconsider(_ key: String) {
+    loop.execute { self.assumeIsolated { $0.letGo(of: key) } }
+  }
+
+  private func letGo(of key: String) {
+    for task in running.values where task.key == key { task.reading.cancel() }
   }
 }

@@ -7,6 +7,8 @@ import Postgres
 package struct TakenPoll: Sendable {
   package let tenant: String
   package let account: UUIDv7
+  /// The account's webhook key: what changes of it are announced by.
+  package let key: String
   package let platform: String
   /// Whether it fills holes beside webhooks; otherwise it reads everything.
   package let isSweep: Bool
@@ -49,12 +51,14 @@ extension HubStore {
     let rows = try await writer.query(
       """
       SELECT tenant_id, account_id, platform, role, interval_seconds, failures, token, cursor, history,
-        history_cursor, history_after, sweep_cursor, swept_at
-      FROM take_polls($1, $2)
+        history_cursor, history_after, sweep_cursor, swept_at,
+        (SELECT a.key FROM accounts a WHERE a.tenant_id = p.tenant_id AND a.id = p.account_id)
+      FROM take_polls($1, $2) p
       """, [.text(node), .int4(Int32(clamping: limit))])
     return try rows.map { row in
       TakenPoll(
-        tenant: try row.string(0), account: try row.uuid(1), platform: try row.string(2),
+        tenant: try row.string(0), account: try row.uuid(1), key: try row.optionalString(13) ?? "",
+        platform: try row.string(2),
         isSweep: try row.string(3) == "sweep", intervalSeconds: try row.optionalDouble(4) ?? 5,
         failures: try row.int(5), token: try row.int64(6), cursor: Self.json(try row.optionalBytes(7)),
         isHistoryDue: try row.string(8) == "due", historyCursor: Self.json(try row.optionalBytes(9)),
