@@ -63,6 +63,7 @@ extension HTTPClient {
     let outcome = await wait.outcome()
     call.onInterrupt = nil
     loop.cancel(timer)
+    resolver.leave(host, wait)
     try call.check()
     switch outcome {
     case .found(let addresses): return addresses

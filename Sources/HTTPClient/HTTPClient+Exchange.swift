@@ -58,14 +58,13 @@ extension HTTPClient {
       try call.check()
       throw .notSent(.timedOut(.waiting))
     }
-    guard call.interruption == nil else {
+    if call.interruption != nil {
       switch grant {
       case .kept(let connection): pool.giveBack(connection, key)
       case .place: pool.giveUp(key)
       }
-      try call.check()
-      return grant
     }
+    try call.check()
     return grant
   }
 

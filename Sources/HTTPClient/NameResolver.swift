@@ -53,8 +53,14 @@ final class NameResolver {
 
   /// Adds a caller. - Returns: whether the lookup has to be started.
   func join(_ name: String, _ wait: Wait) -> Bool {
+    let isFirst = waits[name] == nil
     waits[name, default: []].append(wait)
-    return waits[name]?.count == 1
+    return isFirst
+  }
+
+  /// Takes a caller out; the lookup goes on.
+  func leave(_ name: String, _ wait: Wait) {
+    waits[name]?.removeAll { $0 === wait }
   }
 
   /// The lookup is done.
