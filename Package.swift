@@ -130,7 +130,8 @@ let package = Package(
     .testTarget(
       name: "hub-benchTests", dependencies: ["hub-bench", "Bytes", "JSON"], swiftSettings: settings),
     .testTarget(
-      name: "messaging-hubTests", dependencies: ["messaging-hub", "Hub", "HTTPWire"], swiftSettings: settings),
+      name: "messaging-hubTests", dependencies: ["messaging-hub", "Hub", "HTTPClient", "HTTPWire"],
+      swiftSettings: settings),
     .testTarget(name: "wire-echoTests", dependencies: ["wire-echo"], swiftSettings: settings),
     .testTarget(name: "ProjectTests", swiftSettings: settings),
   ]

@@ -81,6 +81,7 @@ import Testing
     let proxy = try TestProxy(
       answer: "HTTP/1.1 303 See Other\r\nLocation: http://169.254.169.254/latest\r\nContent-Length: 0\r\n\r\n"
     )
+    defer { proxy.stop() }
     let settings = ProxySettings(http: try HTTPProxy("\(proxy.address)"))
     let (get, post) = try await ClientFixture.run(
       names: ["public.test": ["93.184.215.14"]], configure: { $0.proxies = settings }

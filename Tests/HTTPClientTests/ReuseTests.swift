@@ -19,7 +19,9 @@ import Testing
     }
     #expect(texts == Array(repeating: "ok", count: 5))
     #expect(opened.value == 1)
-    #expect(statistics == HTTPClient.Statistics(connections: 1, idle: 1, waiting: 0, running: 0))
+    #expect(statistics.connections == 1)
+    #expect(statistics.idle == 1)
+    #expect(statistics.running == 0)
   }
 
   @Test("a call from another loop or none is served too")
@@ -74,8 +76,9 @@ import Testing
           peer.say(Peer.ok)
         }
       }
-      let polls = try (0..<4).map { _ in try HTTPClientRequest.get("\(url)/poll") { $0.isLongLived = true } }
-        .map { poll in Task { try await fixture.client.send(poll).text } }
+      let poll = try HTTPClientRequest.get("\(url)/poll") { $0.isLongLived = true }
+      var polls: [Task<String, any Error>] = []
+      for _ in 0..<4 { polls.append(Task { try await fixture.client.send(poll).text }) }
       try await fixture.until { await fixture.client.statistics.connections == 4 }
       let quick = try await fixture.client.send(.get(url)).text
       release.value = true

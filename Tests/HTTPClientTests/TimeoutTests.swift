@@ -141,7 +141,7 @@ import Testing
   func cancelledBefore() async throws {
     let error = try await ClientFixture.run { fixture in
       let url = try fixture.serve { _ in .response(.text(.ok, "")) }
-      let task = Task { () -> HTTPClientError? in
+      let task = Task { () async throws -> HTTPClientError? in
         while !Task.isCancelled { await Task.yield() }
         return await fixture.error(try .post(url))
       }
