@@ -86,7 +86,7 @@ let package = Package(
     program(
       "hub-bench",
       [
-        "Hub", "Platforms", "HTTPClient", "HTTPWire", "WebSocketWire", "SocketIOWire",
+        "Hub", "Platforms", "HTTPClient", "HTTPServer", "HTTPWire", "WebSocketWire", "SocketIOWire",
         "EventLoop", "Bytes",
         "JSON", "CLinux",
       ]),

@@ -87,7 +87,8 @@ package final class HubMetrics: Sendable {
     ingest = Self.counters(
       registry, "hub_ingest_requests_total", "Webhook requests by platform and outcome", IngestOutcome.self)
     sends = Self.counters(
-      registry, "hub_outbox_attempts_total", "Attempts of outbox jobs by platform and outcome", SendOutcome.self)
+      registry, "hub_outbox_attempts_total", "Attempts of outbox jobs by platform and outcome",
+      SendOutcome.self)
     polls = Self.counters(
       registry, "hub_poll_pages_total", "Pages polled, by platform and what they held", PollOutcome.self)
     commitSeconds = registry.histogram(

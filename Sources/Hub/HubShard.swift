@@ -64,7 +64,8 @@ package final class HubShard: Sendable {
           directory: parts.directory, writers: parts.writers, relay: parts.relay,
           ids: parts.ids, clock: parts.node.clock, metrics: parts.metrics, log: parts.node.log),
         writers: parts.writers, outbox: parts.outbox, relay: parts.relay, directory: parts.directory,
-        ids: parts.ids, clock: parts.node.clock, metrics: parts.metrics, status: parts.status, log: parts.node.log,
+        ids: parts.ids, clock: parts.node.clock, metrics: parts.metrics, status: parts.status,
+        log: parts.node.log,
         cors: CORSPolicy(origins: origins)))
   }
 

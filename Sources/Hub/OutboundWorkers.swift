@@ -45,13 +45,15 @@ package struct OutboundWorkers: Sendable {
     let states = AccountStates(store: parts.store, relay: parts.relay, log: node.log)
     let runner = SendRunner(
       node: "\(parts.nodeID)", store: parts.store, caller: caller, gate: gate, tokens: tokens, states: states,
-      relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics, log: node.log, loop: loop)
+      relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics, log: node.log,
+      loop: loop)
     worker = OutboxWorker(loop: loop, runner: runner, store: parts.store, relay: parts.relay, log: node.log)
     let poller = PollRunner(
       store: parts.store, writers: parts.writers, caller: caller, gate: gate, tokens: tokens, keys: node.keys,
       ids: parts.ids, clock: node.clock, metrics: parts.metrics, log: node.log, loop: loop)
     let giver = PollReturn(
-      store: parts.store, gate: gate, states: states, keys: node.keys, clock: node.clock, metrics: parts.metrics,
+      store: parts.store, gate: gate, states: states, keys: node.keys, clock: node.clock,
+      metrics: parts.metrics,
       log: node.log, loop: loop, sweepSeconds: Double(configuration.sweepSeconds))
     scheduler = PollScheduler(
       loop: loop, runner: poller, giver: giver, store: parts.store, log: node.log, node: "\(parts.nodeID)")

@@ -26,7 +26,9 @@ import Testing
     #expect(OutboundAction(name: action.name, json: try JSONValue(parsing: text)) == action)
   }
 
-  @Test("is nothing when it was not written here", arguments: ["message", "edit", "delete", "react", "read", "other"])
+  @Test(
+    "is nothing when it was not written here",
+    arguments: ["message", "edit", "delete", "react", "read", "other"])
   func strange(name: String) {
     #expect(OutboundAction(name: name, json: [:]) == nil)
     #expect(OutboundAction(name: name, json: .null) == nil)

@@ -29,7 +29,8 @@ import Testing
     Case(headers: [APIField("ratelimit-reset", "7")], seconds: 7),
     Case(headers: [APIField("ratelimit-reset", "7")], status: 200, seconds: nil),
     Case(
-      headers: [APIField("ratelimit-reset", "7"), APIField("ratelimit-remaining", "0")], status: 200, seconds: 7),
+      headers: [APIField("ratelimit-reset", "7"), APIField("ratelimit-remaining", "0")], status: 200,
+      seconds: 7),
     Case(headers: [], seconds: nil),
   ]
 

@@ -51,7 +51,8 @@ import Testing
         "reply_parameters": ["message_id": 7, "allow_sending_without_reply": true],
       ]),
     Case(
-      action: .message(OutboundMessage(text: "hi", replyTo: "-5/7")), conversation: "-5", method: "sendMessage",
+      action: .message(OutboundMessage(text: "hi", replyTo: "-5/7")), conversation: "-5",
+      method: "sendMessage",
       body: [
         "chat_id": -5, "text": "hi",
         "reply_parameters": ["message_id": 7, "allow_sending_without_reply": true],
@@ -89,7 +90,7 @@ import Testing
 
   @Test("sends one file by its kind and several as an album")
   func files() throws {
-    func file(_ kind: Attachment.Kind, _ type: String) -> OutboundFile {
+    func file(_ kind: Messaging.Attachment.Kind, _ type: String) -> OutboundFile {
       OutboundFile(kind: kind, name: "f", mimeType: type, sizeBytes: 1, storageKey: "uploads/1")
     }
     let one = OutboundMessage(kind: .image, text: "caption", files: [file(.image, "image/png")])
@@ -116,7 +117,8 @@ import Testing
       [
         "ok": true,
         "result": [
-          "message_id": 5, "date": 1_795_219_201, "text": "x", "chat": ["id": -5, "type": "group", "title": "G"],
+          "message_id": 5, "date": 1_795_219_201, "text": "x",
+          "chat": ["id": -5, "type": "group", "title": "G"],
         ],
       ])
     let step = try Self.sender().next(
@@ -145,8 +147,10 @@ import Testing
       try Self.failure(429, ["ok": false, "description": "slow", "parameters": ["retry_after": 7]])
         == APIFailure("slow", .pauseAccount(seconds: 7)))
     let blocked = "Forbidden: bot was blocked by the user"
-    #expect(try Self.failure(403, ["ok": false, "description": .string(blocked)]) == APIFailure(blocked, .none))
-    guard case .credentials? = try Self.failure(401, ["ok": false, "description": "Unauthorized"])?.remedy else {
+    #expect(
+      try Self.failure(403, ["ok": false, "description": .string(blocked)]) == APIFailure(blocked, .none))
+    guard case .credentials? = try Self.failure(401, ["ok": false, "description": "Unauthorized"])?.remedy
+    else {
       Issue.record("a bad token needs a person")
       return
     }
@@ -176,7 +180,8 @@ import Testing
     #expect(code(.message(OutboundMessage(kind: .call))) == .kindNotSupported)
     #expect(code(.message(OutboundMessage(kind: .location))) == .invalidContent)
     let old = SendRules.Target(sentAt: Timestamp(seconds: Self.now.seconds - 172_801), isOutbound: true)
-    #expect(SendRules.refusal(of: Self.job(.delete(messageID: "1")), on: platform, target: old)?.code == .tooOld)
+    #expect(
+      SendRules.refusal(of: Self.job(.delete(messageID: "1")), on: platform, target: old)?.code == .tooOld)
     let theirs = SendRules.Target(sentAt: Self.now, isOutbound: false)
     let edit = Self.job(.edit(OutboundEdit(messageID: "1", text: "x")))
     #expect(SendRules.refusal(of: edit, on: platform, target: theirs)?.code == .notSupported)
@@ -195,13 +200,17 @@ import Testing
     let message: JSONValue = ["message_id": 1, "date": 1, "text": "x", "chat": ["id": 7, "type": "private"]]
     let answer = Self.answer(
       200,
-      ["ok": true, "result": [["update_id": 9, "message": message], ["update_id": 10, "message": ["no": 1]]]])
+      [
+        "ok": true,
+        "result": [["update_id": 9, "message": message], ["update_id": 10, "message": ["no": 1]]],
+      ])
     guard case .page(let page) = poller.poll(job, after: [answer]) else { throw NormaliseError.notJSON }
     #expect(page.cursor == ["offset": 11])
     #expect(page.content.items.count == 1)
     #expect(page.content.faults == [.missing(path: "message_id")] || page.content.faults.count == 1)
     job.cursor = nil
-    guard case .page(let empty) = poller.poll(job, after: [Self.answer(200, ["ok": true, "result": []])]) else {
+    guard case .page(let empty) = poller.poll(job, after: [Self.answer(200, ["ok": true, "result": []])])
+    else {
       throw NormaliseError.notJSON
     }
     #expect(empty.content.items.isEmpty && !empty.hasMore)
@@ -215,7 +224,10 @@ import Testing
   func garbage() throws {
     let poller = try #require(PlatformCatalogue.named("telegram") as? any PollingPlatform)
     let secrets = AccountSecrets(["botToken": ["1:abc"]])
-    for text in ["", "{", "null", "[]", "7", #"{"ok":1}"#, #"{"ok":true}"#, #"{"ok":true,"result":{"message_id":1e300}}"#] {
+    for text in [
+      "", "{", "null", "[]", "7", #"{"ok":1}"#, #"{"ok":true}"#,
+      #"{"ok":true,"result":{"message_id":1e300}}"#,
+    ] {
       for status in [200, 400, 429, 500] {
         let answer = APIAnswer(status: status, body: Array(text.utf8))
         for test in Self.cases { _ = try Self.sender().next(Self.job(test.action), after: [answer]) }

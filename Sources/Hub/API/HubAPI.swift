@@ -34,7 +34,8 @@ package struct HubAPI: Sendable {
     package init(
       configuration: HubConfiguration, loop: EventLoop, store: HubStore, tokens: TokenAuthority,
       keys: KeyRing,
-      receiver: WebhookReceiver, writers: [IngestWriter], outbox: Outbox, relay: EventRelay, directory: AccountDirectory,
+      receiver: WebhookReceiver, writers: [IngestWriter], outbox: Outbox, relay: EventRelay,
+      directory: AccountDirectory,
       ids: IDSource, clock: WallClock, metrics: HubMetrics, status: NodeStatus, log: Logger, cors: CORSPolicy
     ) {
       self.configuration = configuration

@@ -82,7 +82,8 @@ package final class TokenKeeper: Sendable {
     _ account: Account, _ source: any TokenPlatform, refresh: String?
   ) async throws(APIFailure) -> AccessToken {
     guard let request = source.tokenRequest(account.secrets, refresh: refresh, now: clock.now()) else {
-      throw APIFailure("the account has nothing to get a token with", .credentials(action: "complete its credentials"))
+      throw APIFailure(
+        "the account has nothing to get a token with", .credentials(action: "complete its credentials"))
     }
     let answer: APIAnswer
     do throws(CallFault) {
@@ -94,7 +95,8 @@ package final class TokenKeeper: Sendable {
   }
 
   private func save(_ account: Account, _ token: AccessToken, keeping refresh: String?) async {
-    let stored = StoredToken(value: token.value, expiresAt: token.expiresAt, refresh: token.refresh ?? refresh)
+    let stored = StoredToken(
+      value: token.value, expiresAt: token.expiresAt, refresh: token.refresh ?? refresh)
     try? await store.saveToken(account, sealed: stored.sealed(account, keys), expiresAt: token.expiresAt)
   }
 

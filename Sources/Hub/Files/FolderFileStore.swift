@@ -34,7 +34,9 @@ package struct FolderFileStore: FileStore {
   package func delete(_ key: String) async throws {
     let target = try place(key)
     try await blocking.run {
-      if FileManager.default.fileExists(atPath: target.path) { try FileManager.default.removeItem(at: target) }
+      if FileManager.default.fileExists(atPath: target.path) {
+        try FileManager.default.removeItem(at: target)
+      }
     }
   }
 
@@ -42,10 +44,11 @@ package struct FolderFileStore: FileStore {
   private func place(_ key: String) throws -> URL {
     let parts = key.split(separator: "/", omittingEmptySubsequences: false)
     let isValid = parts.allSatisfy { part in
-      !part.isEmpty && part.utf8.allSatisfy { byte in
-        (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
-          || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
-      }
+      !part.isEmpty
+        && part.utf8.allSatisfy { byte in
+          (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+            || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
+        }
     }
     guard isValid, !parts.isEmpty else { throw Fault.invalidKey }
     return parts.reduce(folder) { $0.appending(path: String($1)) }

@@ -52,7 +52,8 @@ package struct PollRunner: Sendable {
     }
     let account: Account
     do {
-      account = try await store.owner(of: poll.account, tenant: poll.tenant, platform: platform.name, keys: keys)
+      account = try await store.owner(
+        of: poll.account, tenant: poll.tenant, platform: platform.name, keys: keys)
       if poll.isSweep && poll.sweepCursor == nil { try await store.beginSweep(poll) }
     } catch {
       return .unavailable
@@ -61,7 +62,8 @@ package struct PollRunner: Sendable {
       return .failed(APIFailure("the account cannot be polled", .later(seconds: Self.hopelessWait)))
     }
     var reader = Reader(
-      account: account, platform: platform, poll: poll, cursor: poll.cursor, historyCursor: poll.historyCursor,
+      account: account, platform: platform, poll: poll, cursor: poll.cursor,
+      historyCursor: poll.historyCursor,
       isHistoryDue: poll.isHistoryDue && platform.polling.hasHistory, sweepCursor: poll.sweepCursor)
     return await read(&reader)
   }
@@ -125,7 +127,9 @@ package struct PollRunner: Sendable {
     case .failure(let failure): return .failure(.failed(failure))
     case .success(let (page, answers)):
       metrics.polled(reader.poll.platform, page.content.items.isEmpty ? .empty : .found)
-      guard await keep(page, job, answers, &reader) else { return .failure(Task.isCancelled ? .lost : .unavailable) }
+      guard await keep(page, job, answers, &reader) else {
+        return .failure(Task.isCancelled ? .lost : .unavailable)
+      }
       return .success(page.hasMore)
     }
   }
@@ -230,6 +234,7 @@ package struct PollRunner: Sendable {
       platform: reader.platform.name.rawValue, receivedAt: job.now,
       headers: String(decoding: headers.encoded(), as: UTF8.self), body: body, hash: Digest.sha256(body),
       parserVersion: reader.platform.parserVersion,
-      outcome: faults.first.map { .dead(reason: "\($0)\(more)") } ?? .done, items: page.content.items, poll: mark)
+      outcome: faults.first.map { .dead(reason: "\($0)\(more)") } ?? .done, items: page.content.items,
+      poll: mark)
   }
 }

@@ -24,7 +24,8 @@ package actor PollScheduler {
   private var lastTurn: LoopInstant?
 
   package init(
-    loop: EventLoop, runner: PollRunner, giver: PollReturn, store: HubStore, log: Logger, node: String, runningMax: Int = 20_000
+    loop: EventLoop, runner: PollRunner, giver: PollReturn, store: HubStore, log: Logger, node: String,
+    runningMax: Int = 20_000
   ) {
     self.loop = loop
     self.runner = runner

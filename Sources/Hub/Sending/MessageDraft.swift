@@ -34,7 +34,8 @@ struct MessageDraft: Sendable {
     files = try Self.files(fields)
     if let word = try fields.text("kind") {
       guard let kind = MessageKind(rawValue: word), Self.sendable.contains(kind) else {
-        throw .invalid("'kind' is one of \(Self.sendable.map(\.rawValue).sorted().joined(separator: ", "))", field: "kind")
+        throw .invalid(
+          "'kind' is one of \(Self.sendable.map(\.rawValue).sorted().joined(separator: ", "))", field: "kind")
       }
       self.kind = kind
     } else {

@@ -16,7 +16,8 @@ extension Outbox {
       action: .typing(isTyping), conversation: target.conversation, recipient: target.lastSender,
       lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID, account: account.externalID,
       secrets: account.secrets, key: "\(ids.next())", now: clock.now())
-    guard SendRules.refusal(of: job, on: sender) == nil, gate.pause(of: account, now: clock.now()) == nil else {
+    guard SendRules.refusal(of: job, on: sender) == nil, gate.pause(of: account, now: clock.now()) == nil
+    else {
       return
     }
     await presence(job, sender, account)
@@ -36,7 +37,8 @@ extension Outbox {
   /// - Parameter upTo: a message; nil: the other side's last.
   /// - Returns: false: the policy or the platform does not have it.
   func receipt(
-    in conversation: UUIDv7, upTo message: UUIDv7?, by user: UserKey, on occasion: AccountSettings.ReceiptOccasion
+    in conversation: UUIDv7, upTo message: UUIDv7?, by user: UserKey,
+    on occasion: AccountSettings.ReceiptOccasion
   ) async throws -> Bool {
     let target = try await store.sendTarget(user, conversation: conversation, message: message)
     guard let account = try await store.account(target.account, tenant: user.tenant, keys: keys),

@@ -53,7 +53,8 @@ package struct SendRunner: Sendable {
     guard let platform = PlatformCatalogue.named(job.platform) as? any SendingPlatform else {
       return .failed(reason: "this hub cannot write to \(job.platform)", canRetry: false)
     }
-    let account = try await store.owner(of: job.account, tenant: job.tenant, platform: platform.name, keys: keys)
+    let account = try await store.owner(
+      of: job.account, tenant: job.tenant, platform: platform.name, keys: keys)
     guard !account.isDisabled, !account.isApp else {
       return .failed(reason: "the account is disabled", canRetry: true)
     }
@@ -199,7 +200,8 @@ package struct SendRunner: Sendable {
     case .edit(let edit):
       return .edit(
         MessageEdit(
-          conversation: conversation, externalID: edit.messageID, kind: .text, text: edit.text, editedAt: now))
+          conversation: conversation, externalID: edit.messageID, kind: .text, text: edit.text, editedAt: now)
+      )
     case .delete(let id):
       return .delete(MessageDeletion(conversation: conversation, externalIDs: [id], at: now))
     case .react(let id, let emoji, let isSet):
