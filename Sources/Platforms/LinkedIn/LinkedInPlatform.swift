@@ -58,7 +58,8 @@ struct LinkedInPlatform: Platform {
       result.add([
         .message(
           Update.message(
-            type, isKnown: false, id: "\(type):\(delivery.receivedAt.microseconds)",
+            type, isKnown: false,
+            id: Update.id(type, of: body.members),
             conversation: Update.channel("LinkedIn"), sender: Person(id: "linkedin", name: "LinkedIn"),
             members: body.members, at: delivery.receivedAt))
       ])

@@ -196,7 +196,7 @@ struct SlackEvent {
 
   private func update(_ type: String, _ rest: [String: JSONValue], isKnown: Bool) -> InboundMessage {
     let type = MessageText.sanitised(type, bytesMax: 128)
-    let id = envelope["event_id"]?.string ?? "\(type):\(receivedAt.microseconds)"
+    let id = envelope["event_id"]?.string ?? Update.id(type, of: rest)
     return InboundMessage(
       conversation: ConversationRef(externalID: "updates", kind: .channel, title: "Slack updates"),
       externalID: MessageText.sanitised(id, bytesMax: 256), sender: Person(id: "slack", name: "Slack"),

@@ -115,9 +115,10 @@ struct XEvent {
 
   private func update(_ name: String, _ event: JSONReader) -> InboundMessage {
     let author = (try? event.object("user"))?.flatMap { try? $0.id("id_str") }.flatMap { $0 }
-    let id = (event["id_str"] ?? event["id"])?.identifier ?? "\(receivedAt.microseconds)"
+    let id = (event["id_str"] ?? event["id"])?.identifier.map { "\(name):\($0)" }
     var message = Update.message(
-      name, isKnown: Self.known.contains(name), id: "\(name):\(id)", conversation: Update.channel("X"),
+      name, isKnown: Self.known.contains(name), id: id ?? Update.id(name, of: event.members),
+      conversation: Update.channel("X"),
       sender: author.flatMap { try? person($0) } ?? Person(id: "x", name: "X"), members: event.members,
       at: (try? Self.time(event)).flatMap { $0 } ?? receivedAt)
     if let text = event["text"]?.string { message.text = MessageText.sanitised(text) }
@@ -125,6 +126,9 @@ struct XEvent {
   }
 
   // MARK: The X Activity API
+
+  /// Of events that are no messages.
+  private static let families = ["follow.", "profile.", "post.", "like.", "repost.", "block.", "mute."]
 
   /// An event with an envelope of its own. Only what has a text, a sender and a conversation is read as a
   /// message; encrypted chats are kept raw.
@@ -154,8 +158,8 @@ struct XEvent {
         ], account: user)
       return result
     }
-    let isKnown = !type.hasPrefix("chat.") && !type.hasPrefix("dm.")
-    let id = try data.id("event_uuid") ?? "\(type):\(receivedAt.microseconds)"
+    let isKnown = families.contains { type.hasPrefix($0) }
+    let id = try data.id("event_uuid") ?? Update.id(type, of: data.members)
     let conversation = try payload.id("conversation_id").map {
       ConversationRef(externalID: $0, kind: .direct)
     }

@@ -4,7 +4,8 @@ import Messaging
 import Security
 
 /// Outgoing webhooks of Zulip (https://zulip.com/api/outgoing-webhooks): messages that mention a bot or are
-/// for it alone, with a token in the body.
+/// for it alone, with a token in the body. In the format that is Slack's they are forms, and numbers lead
+/// with a letter.
 struct ZulipPlatform: Platform {
   let name: PlatformName = "zulip"
   let displayName = "Zulip"
@@ -14,6 +15,8 @@ struct ZulipPlatform: Platform {
     hasTyping: true, textUnitsMax: 10_000, kinds: [.text, .image, .video, .audio, .file])
 
   private static let tokenField = "token"
+  private static let streamTypes: Set<String> = ["stream", "channel"]
+  private static let directTypes: Set<String> = ["private", "direct"]
   private static let mapped: Set<String> = [
     "id", "type", "stream_id", "display_recipient", "subject", "content", "sender_id", "sender_full_name",
     "timestamp", "avatar_url", "rendered_content",
@@ -34,19 +37,30 @@ struct ZulipPlatform: Platform {
   func fault(in secrets: AccountSecrets) -> String? { RequiredSecret.fault(Self.tokenField, in: secrets) }
 
   func receive(_ request: WebhookRequest, _ context: WebhookContext) -> WebhookVerdict {
-    guard let token = (try? JSONReader(body: request.body))?["token"]?.string else {
-      return .refused(reason: "the body is not JSON with a token")
-    }
+    guard let body = try? Self.reader(request.body, request.header("Content-Type")),
+      let token = body["token"]?.string
+    else { return .refused(reason: "the body has no token") }
     guard context.secrets.contains(token, in: Self.tokenField) else {
       return .refused(reason: "the token is wrong")
     }
     return .accepted(.json(["response_not_required": true]))
   }
 
+  private static func reader(_ body: [UInt8], _ type: String?) throws(NormaliseError) -> JSONReader {
+    FormBody.isNamed(by: type) ? try FormBody.reader(body) : try JSONReader(body: body)
+  }
+
   func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised {
-    let body = try JSONReader(body: delivery.body)
+    let body = try Self.reader(delivery.body, delivery.headers["content-type"])
+    guard body["channel_id"] == nil else {
+      return Normalised(items: [.message(try Self.form(body, delivery.receivedAt))])
+    }
     let message = try body.requiredObject("message")
-    let isStream = ["stream", "channel"].contains(try message.text("type"))
+    let type = try message.text("type") ?? "private"
+    let isStream = Self.streamTypes.contains(type)
+    guard isStream || Self.directTypes.contains(type) else {
+      return Normalised(items: [.message(try Self.unknown(type, message, delivery.receivedAt))])
+    }
     let conversation: ConversationRef
     if isStream {
       let name = try message.text("display_recipient")
@@ -72,6 +86,39 @@ struct ZulipPlatform: Platform {
       details: details.isEmpty ? nil : .object(details),
       sentAt: seconds.map { Timestamp(seconds: $0).clamped } ?? delivery.receivedAt)
     return Normalised(items: [.message(read)])
+  }
+
+  private static func unknown(
+    _ type: String, _ message: JSONReader, _ receivedAt: Timestamp
+  ) throws(NormaliseError) -> InboundMessage {
+    Update.message(
+      type, isKnown: false, id: try message.requiredID("id"), conversation: Update.channel("Zulip"),
+      sender: Person(
+        id: try message.id("sender_id") ?? "zulip",
+        name: MessageText.name(try message.text("sender_full_name"))), members: message.members,
+      at: receivedAt)
+  }
+
+  /// Slack's format names no message: who said what in which second is one.
+  private static func form(
+    _ body: JSONReader, _ receivedAt: Timestamp
+  ) throws(NormaliseError) -> InboundMessage {
+    let channel = String(try body.requiredID("channel_id").trimmingPrefix("C"))
+    let user = String(try body.requiredID("user_id").trimmingPrefix("U"))
+    let text = try body.text("text") ?? ""
+    let seconds = try body.id("timestamp").flatMap { Int64($0) }
+    let at = seconds.map { Timestamp(seconds: $0).clamped } ?? receivedAt
+    let digest = Hex.encode(Digest.sha256(Array("\(user)\n\(text)".utf8)).prefix(16))
+    let rest = body.rest(without: [
+      "token", "channel_id", "channel_name", "user_id", "user_name", "text", "timestamp",
+    ])
+    return InboundMessage(
+      conversation: ConversationRef(
+        externalID: channel, kind: .group, title: MessageText.name(try body.text("channel_name"))),
+      externalID: "\(at.seconds):\(digest)",
+      sender: Person(id: user, name: MessageText.name(try body.text("user_name"))), kind: .text,
+      text: text.isEmpty ? nil : MessageText.sanitised(text), details: rest.isEmpty ? nil : .object(rest),
+      sentAt: at)
   }
 
   /// The people of a direct conversation are its name.
