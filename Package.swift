@@ -52,6 +52,7 @@ let package = Package(
     module("HTTPWire", ["Bytes", "CZlib"]),
     module("WebSocketWire", ["Bytes", "CZlib"]),
     module("SocketIOWire", ["Bytes"]),
+    module("MailWire", ["Bytes", "Telemetry"]),
 
     // Machinery: I/O.
     module("EventLoop", ["CLinux", "COpenSSL", "Bytes"]),
@@ -60,6 +61,7 @@ let package = Package(
     module(
       "SocketIOServer",
       ["SocketIOWire", "HTTPServer", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes", "JSON", "Telemetry"]),
+    module("MailClient", ["MailWire", "EventLoop", "Bytes"]),
 
     // Domain: pure.
     module("Messaging", ["Bytes", "JSON"]),
@@ -109,12 +111,14 @@ let package = Package(
     tests("HTTPWire", ["Bytes"]),
     tests("WebSocketWire", ["Bytes"]),
     tests("SocketIOWire", ["Bytes"]),
+    tests("MailWire", ["Bytes"]),
     tests("EventLoop", ["Bytes"]),
     tests("Postgres", ["EventLoop", "Bytes"]),
     tests("HTTPServer", ["HTTPWire", "WebSocketWire", "EventLoop", "Bytes"]),
     tests(
       "SocketIOServer",
       ["HTTPServer", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
+    tests("MailClient", ["MailWire", "EventLoop", "Bytes"]),
     tests("Messaging", ["JSON", "Bytes"]),
     tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"], exclude: ["Fixtures"]),
     tests(
