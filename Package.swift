@@ -52,6 +52,7 @@ let package = Package(
     module("HTTPWire", ["Bytes", "CZlib"]),
     module("WebSocketWire", ["Bytes", "CZlib"]),
     module("SocketIOWire", ["Bytes"]),
+    module("MailWire", ["Bytes", "Telemetry"]),
 
     // Machinery: I/O.
     module("EventLoop", ["CLinux", "COpenSSL", "Bytes"]),
@@ -61,6 +62,7 @@ let package = Package(
     module(
       "SocketIOServer",
       ["SocketIOWire", "HTTPServer", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes", "JSON", "Telemetry"]),
+    module("MailClient", ["MailWire", "EventLoop", "Bytes"]),
 
     // Domain: pure.
     module("Messaging", ["Bytes", "JSON"]),
@@ -112,6 +114,7 @@ let package = Package(
     tests("HTTPWire", ["Bytes"]),
     tests("WebSocketWire", ["Bytes"]),
     tests("SocketIOWire", ["Bytes"]),
+    tests("MailWire", ["Bytes"]),
     tests("EventLoop", ["Bytes"]),
     tests("Postgres", ["EventLoop", "Bytes"]),
     tests("HTTPServer", ["HTTPClient", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes"]),
@@ -119,6 +122,7 @@ let package = Package(
     tests(
       "SocketIOServer",
       ["HTTPServer", "HTTPClient", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
+    tests("MailClient", ["MailWire", "EventLoop", "Bytes"]),
     tests("Messaging", ["JSON", "Bytes"]),
     tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"], exclude: ["Fixtures"]),
     tests(

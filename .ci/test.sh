@@ -12,6 +12,16 @@ unit=.build/test-reports/unit.log
 end_to_end=.build/test-reports/end-to-end.log
 failed=0
 
+# Before the unit tests: the mail client is tried on a server in Python.
+venv=.build/venv
+requirements=Tests/EndToEnd/requirements.txt
+if ! cmp -s "$requirements" "$venv/requirements.txt"; then
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+  cp "$requirements" "$venv/requirements.txt"
+fi
+
 echo "== unit tests"
 # One after the other: some watch deadlines, and the machine may have two cores only.
 swift test --skip-build --no-parallel 2>&1 | tee "$unit" || failed=1
@@ -21,14 +31,6 @@ echo "== release build"
 .ci/build.sh wire-echo
 
 echo "== end-to-end tests"
-venv=.build/venv
-requirements=Tests/EndToEnd/requirements.txt
-if ! cmp -s "$requirements" "$venv/requirements.txt"; then
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
-  cp "$requirements" "$venv/requirements.txt"
-fi
 # Old stock clients, whose libraries cannot stand beside their successors.
 old_requirements=Tests/EndToEnd/requirements-old.txt
 old_clients=.build/old-clients

@@ -40,9 +40,9 @@ enum PackageGraph {
   static let layers: [String: Layer] = [
     "CLinux": .door, "CPostgres": .door, "COpenSSL": .door, "CZlib": .door,
     "Bytes": .ground, "JSON": .ground, "Telemetry": .ground, "Security": .ground,
-    "HTTPWire": .wire, "WebSocketWire": .wire, "SocketIOWire": .wire,
+    "HTTPWire": .wire, "WebSocketWire": .wire, "SocketIOWire": .wire, "MailWire": .wire,
     "EventLoop": .machinery, "Postgres": .machinery, "HTTPServer": .machinery, "HTTPClient": .machinery,
-    "SocketIOServer": .machinery,
+    "SocketIOServer": .machinery, "MailClient": .machinery,
     "Messaging": .domain, "Platforms": .domain,
     "Hub": .product,
     "messaging-hub": .program, "hub-bench": .program, "wire-echo": .program,
