@@ -25,7 +25,8 @@ final class ConnectionPool {
   }
 
   /// One caller that waits for a place.
-  final class Waiter {
+  final class Waiter: @unchecked Sendable {
+    // Safe because: confined to the loop of the client.
     fileprivate var continuation: UnsafeContinuation<Grant?, Never>?
     fileprivate var isDone = false
   }
