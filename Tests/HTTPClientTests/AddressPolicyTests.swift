@@ -1,5 +1,7 @@
 import EventLoop
 import HTTPClient
+import HTTPWire
+import HTTPServer
 import Testing
 
 @Suite("Address policy") struct AddressPolicyTests {
