@@ -1,7 +1,7 @@
 import EventLoop
 import HTTPClient
-import HTTPWire
 import HTTPServer
+import HTTPWire
 import Testing
 
 @Suite("Address policy") struct AddressPolicyTests {

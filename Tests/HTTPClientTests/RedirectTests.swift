@@ -23,8 +23,8 @@ import Testing
     _ method: HTTPMethod, _ path: String, body: String = "", toOther: Bool = false, left: Int = 1
   ) async throws -> String {
     try await ClientFixture.run { fixture in
-      let here = try fixture.serve { await Self.handler($0) }
-      let there = try fixture.serve { await Self.handler($0) }
+      let here = try fixture.serve(HTTPServer.Configuration(), Self.handler)
+      let there = try fixture.serve(HTTPServer.Configuration(), Self.handler)
       let url = here + path + (toOther ? "\(there)/x" : "/x")
       var request = try HTTPClientRequest(method, url, body: Array(body.utf8))
       request.headers = [

@@ -79,7 +79,9 @@ import Testing
       }
       let poll = try HTTPClientRequest.get("\(url)/poll") { $0.isLongLived = true }
       var polls: [Task<String, any Error>] = []
-      for _ in 0..<4 { polls.append(Task { try await fixture.client.send(poll).text }) }
+      for _ in 0..<4 {
+        polls.append(Task(executorPreference: fixture.loop) { try await fixture.client.send(poll).text })
+      }
       try await fixture.until { await fixture.client.statistics.connections == 4 }
       let quick = try await fixture.client.send(.get(url)).text
       release.value = true
@@ -103,9 +105,11 @@ import Testing
         shard.loop.assertInLoop()
         while try await peer.hear() != nil { heard.change { $0 += 1 } }
       }
-      let held = Task { try await fixture.client.send(.get(url) { $0.timeout = .seconds(1) }) }
+      let held = Task(executorPreference: fixture.loop) {
+        try await fixture.client.send(.get(url) { $0.timeout = .seconds(1) })
+      }
       try await fixture.until { heard.value == 1 }
-      let waiting = Task { try await fixture.client.send(.post(url)) }
+      let waiting = Task(executorPreference: fixture.loop) { try await fixture.client.send(.post(url)) }
       try await fixture.until { await fixture.client.statistics.waiting == 1 }
       let full = await fixture.error(try .post(url))
       let late = await waiting.result
@@ -204,7 +208,7 @@ import Testing
         heard.value = true
         await peer.waitForEnd()
       }
-      let running = Task { try await fixture.client.send(.get(url)) }
+      let running = Task(executorPreference: fixture.loop) { try await fixture.client.send(.get(url)) }
       try await fixture.until { heard.value }
       await fixture.client.close()
       return (await running.result, await fixture.error(try .get(url)))

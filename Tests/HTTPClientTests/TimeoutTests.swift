@@ -15,7 +15,7 @@ import Testing
     try await ClientFixture.run { fixture in
       let url = try fixture.serveRaw(script) + path
       let late = await fixture.error(try .post(url) { $0.timeout = Self.limit })
-      let task = Task { await fixture.error(try .post(url)) }
+      let task = Task(executorPreference: fixture.loop) { await fixture.error(try .post(url)) }
       try await fixture.loop.sleep(for: Self.limit)
       task.cancel()
       return (late, try await task.value)
@@ -55,7 +55,7 @@ import Testing
       }
       let url = "https" + plain.dropFirst(4)
       let late = await fixture.error(try .post(url) { $0.timeout = Self.limit })
-      let task = Task { await fixture.error(try .post(url)) }
+      let task = Task(executorPreference: fixture.loop) { await fixture.error(try .post(url)) }
       try await fixture.loop.sleep(for: Self.limit)
       task.cancel()
       return (late, try await task.value)
@@ -77,12 +77,12 @@ import Testing
       return []
     }
     let request = try HTTPClientRequest.post("http://slow.test/") { $0.timeout = Self.limit }
-    let first = Task { try await client.send(request) }
-    let second = Task { try await client.send(request) }
-    for outcome in [await first.result, await second.result] {
+    let calls = (0..<2).map { _ in Task(executorPreference: loop) { try await client.send(request) } }
+    for call in calls {
+      let outcome = await call.result
       #expect(throws: HTTPClientError.notSent(.timedOut(.resolving))) { try outcome.get() }
     }
-    let cancelled = Task { try await client.send(.post("http://slow.test/")) }
+    let cancelled = Task(executorPreference: loop) { try await client.send(.post("http://slow.test/")) }
     cancelled.cancel()
     let outcome = await cancelled.result
     #expect(throws: HTTPClientError.notSent(.cancelled)) { try outcome.get() }
@@ -126,9 +126,9 @@ import Testing
         shard.loop.assertInLoop()
         await peer.waitForEnd()
       }
-      let held = Task { try await fixture.client.send(.get(url)) }
+      let held = Task(executorPreference: fixture.loop) { try await fixture.client.send(.get(url)) }
       try await fixture.until { await fixture.client.statistics.connections == 1 }
-      let task = Task { await fixture.error(try .post(url)) }
+      let task = Task(executorPreference: fixture.loop) { await fixture.error(try .post(url)) }
       try await fixture.until { await fixture.client.statistics.waiting == 1 }
       task.cancel()
       let outcome = try await task.value
@@ -143,7 +143,7 @@ import Testing
   func cancelledBefore() async throws {
     let error = try await ClientFixture.run { fixture in
       let url = try fixture.serve { _ in .response(.text(.ok, "")) }
-      let task = Task { () async throws -> HTTPClientError? in
+      let task = Task(executorPreference: fixture.loop) { () async throws -> HTTPClientError? in
         while !Task.isCancelled { await Task.yield() }
         return await fixture.error(try .post(url))
       }
