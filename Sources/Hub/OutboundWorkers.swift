@@ -4,8 +4,8 @@ import HTTPClient
 import Platforms
 import Security
 
-/// What a node does towards the platforms: the outbox's worker and the pollers, on one loop, with the HTTP client and
-/// the file store that they share.
+/// What a node does towards the platforms: the outbox's worker and the pollers, on one loop, with the HTTP
+/// client and the file store that they share.
 package struct OutboundWorkers: Sendable {
   package struct Parts: Sendable {
     let node: HubNode.Parts

@@ -8,8 +8,8 @@ import Synchronization
 
 /// Access tokens of accounts: kept sealed in the database, renewed ahead of their end, once for all nodes.
 ///
-/// Whoever renews holds the token's row: the others wait for it and then find the new one. A refresh token that
-/// may be used once is therefore used once.
+/// Whoever renews holds the token's row: the others wait for it and then find the new one. A refresh token
+/// that may be used once is therefore used once.
 package final class TokenKeeper: Sendable {
   /// A token is renewed when it ends within this time.
   private static let aheadSeconds: Int64 = 120

@@ -7,6 +7,7 @@ package protocol FileStore: Sendable {
   func delete(_ key: String) async throws
 }
 
+/// How large files may be.
 package enum FileLimits {
   /// The largest file, in bytes.
   package static let bytesMax = 64 << 20

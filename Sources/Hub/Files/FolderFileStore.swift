@@ -1,7 +1,8 @@
 package import EventLoop
 import Foundation
 
-/// Files in a folder, each under its key; written beside and moved into place, so a half-written one is never read.
+/// Files in a folder, each under its key; written beside and moved into place, so a half-written one is
+/// never read.
 package struct FolderFileStore: FileStore {
   package enum Fault: Error, CustomStringConvertible {
     case invalidKey

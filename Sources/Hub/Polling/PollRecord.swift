@@ -4,7 +4,8 @@ import Messaging
 import Platforms
 import Security
 
-/// A poll as a line of the ledger: what was asked with, and the answers. Reading it again gives the same items.
+/// A poll as a line of the ledger: what was asked with, and the answers. Reading it again gives the same
+/// items.
 enum PollRecord {
   private static let modeHeader = "hub-poll"
   private static let cursorHeader = "hub-poll-cursor"

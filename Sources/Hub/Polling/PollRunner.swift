@@ -6,8 +6,9 @@ import Platforms
 package import Security
 package import Telemetry
 
-/// Reads one account for as long as this node holds it: page after page, and with platforms that wait for news for
-/// minutes. What was found is stored with the place where the next page begins, then the account is given back.
+/// Reads one account for as long as this node holds it: page after page, and with platforms that wait for
+/// news for minutes. What was found is stored with the place where the next page begins, then the account
+/// is given back.
 package struct PollRunner: Sendable {
   /// Then the account is looked up anew: it may have other credentials, or none.
   private static let holdMax: Duration = .seconds(600)

@@ -1,7 +1,8 @@
 import Bytes
 import Platforms
 
-/// How an account is to be polled, from what its platform can, what its credentials let and what its users decided.
+/// How an account is to be polled, from what its platform can, what its credentials let and what its users
+/// decided.
 enum PollingPolicy {
   /// The role of `polls`: live, sweep or off.
   static func role(_ platform: any Platform, _ secrets: AccountSecrets, _ settings: AccountSettings) -> String

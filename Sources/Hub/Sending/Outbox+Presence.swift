@@ -2,8 +2,8 @@ import Bytes
 import Messaging
 import Platforms
 
-/// What the other side sees of the hub's users beside messages: typing and read receipts, as far as the account's
-/// policy lets it.
+/// What the other side sees of the hub's users beside messages: typing and read receipts, as far as the
+/// account's policy lets it.
 extension Outbox {
   /// Passes typing on to the platform, at once or not at all: nobody waits for it and nothing is kept.
   func typing(_ isTyping: Bool, in conversation: UUIDv7, by user: UserKey) async {

@@ -4,8 +4,8 @@ import Messaging
 import Platforms
 package import Security
 
-/// Where users put what they want to be done: checks it against what the platform can do in the conversation, makes
-/// the message and its job, and wakes the worker.
+/// Where users put what they want to be done: checks it against what the platform can do in the
+/// conversation, makes the message and its job, and wakes the worker.
 package struct Outbox: Sendable {
   package let store: HubStore
   package let relay: EventRelay

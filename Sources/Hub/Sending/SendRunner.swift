@@ -5,10 +5,11 @@ import Platforms
 package import Security
 package import Telemetry
 
-/// Does one job of the outbox: asks the platform for the next call, makes it, and writes down what came of it.
+/// Does one job of the outbox: asks the platform for the next call, makes it, and writes down what came of
+/// it.
 ///
-/// A call that may have arrived is never made again, unless the platform does it once by itself: then the message is
-/// `unknown` until its echo or its status comes.
+/// A call that may have arrived is never made again, unless the platform does it once by itself: then the
+/// message is `unknown` until its echo or its status comes.
 package struct SendRunner: Sendable {
   /// Calls of one job: uploads of an album, and what follows.
   private static let callsMax = 40

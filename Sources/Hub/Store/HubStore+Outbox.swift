@@ -277,7 +277,8 @@ enum EchoMatch {
 /// The outbox as its users see it.
 extension HubStore {
   private static let jobDocument = """
-    json_build_object('id', o.id, 'action', o.action, 'conversationId', o.conversation_id, 'messageId', o.message_id,
+    json_build_object('id', o.id, 'action', o.action, 'conversationId', o.conversation_id,
+      'messageId', o.message_id,
       'accountId', o.account_id, 'platform', o.platform, 'state', o.state, 'attempts', o.attempts,
       'reason', o.reason, 'canRetry', o.can_retry,
       'createdAt', json_time(o.created_at)::json, 'finishedAt', json_time(o.finished_at)::json)::text

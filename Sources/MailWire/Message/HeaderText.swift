@@ -7,8 +7,8 @@ import Bytes
 enum HeaderText {
   /// Longer words are encoded, which splits them.
   private static let wordBytesMax = 70
-  /// Bytes of one encoded word: 52 digits, so that a line of 76 characters (RFC 2047 section 2) has room for it
-  /// and a field's name.
+  /// Bytes of one encoded word: 52 digits, so that a line of 76 characters (RFC 2047 section 2) has room
+  /// for it and a field's name.
   private static let encodedBytesMax = 39
 
   /// The text with a space for every control character.

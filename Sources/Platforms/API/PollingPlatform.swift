@@ -48,6 +48,7 @@ package struct PollingPlan: Sendable, Equatable {
   }
 }
 
+/// What a platform is asked for, from where.
 package struct PollJob: Sendable, Equatable {
   package enum Mode: Sendable, Equatable {
     /// What came since the cursor. Without a cursor it begins now: what is older is history.
@@ -80,6 +81,7 @@ package struct PollJob: Sendable, Equatable {
   }
 }
 
+/// What is to be done next for a poll.
 package enum PollStep: Sendable, Equatable {
   case call(APIRequest)
   case page(PollPage)

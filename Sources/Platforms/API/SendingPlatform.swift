@@ -68,6 +68,7 @@ package struct SendJob: Sendable, Equatable {
   }
 }
 
+/// What is to be done next for a job.
 package enum SendStep: Sendable, Equatable {
   case call(APIRequest)
   case done(SendReceipt)

@@ -10,6 +10,7 @@ package protocol TokenPlatform: Platform {
   func token(from answer: APIAnswer, now: Timestamp) -> Result<AccessToken, APIFailure>
 }
 
+/// A token as a platform gave it.
 package struct AccessToken: Sendable, Equatable {
   package var value: String
   package var expiresAt: Timestamp
