@@ -47,19 +47,21 @@ import Testing
   func contents() throws {
     let cases: [(OutboundMessage, JSONValue)] = [
       (
-        OutboundMessage(kind: .image, text: "look", files: [ChatJobs.file(.image, "image/jpeg", url: url)]),
-        ["type": "picture", "text": "look", "media": .string(url)]
+        OutboundMessage(
+          kind: .image, text: "look", files: [ChatJobs.file(.image, "image/jpeg", url: Self.url)]),
+        ["type": "picture", "text": "look", "media": .string(Self.url)]
       ),
       (
         OutboundMessage(
-          kind: .video, files: [ChatJobs.file(.video, "video/mp4", size: 9, url: url)],
+          kind: .video, files: [ChatJobs.file(.video, "video/mp4", size: 9, url: Self.url)],
           extras: ["duration": 3]),
-        ["type": "video", "media": .string(url), "size": 9, "duration": 3]
+        ["type": "video", "media": .string(Self.url), "size": 9, "duration": 3]
       ),
       (
         OutboundMessage(
-          kind: .file, files: [ChatJobs.file(.file, "application/pdf", name: "a.pdf", size: 9, url: url)]),
-        ["type": "file", "media": .string(url), "size": 9, "file_name": "a.pdf"]
+          kind: .file, files: [ChatJobs.file(.file, "application/pdf", name: "a.pdf", size: 9, url: Self.url)]
+        ),
+        ["type": "file", "media": .string(Self.url), "size": 9, "file_name": "a.pdf"]
       ),
       (
         OutboundMessage(kind: .sticker, extras: ["sticker_id": 46_105]),

@@ -77,7 +77,11 @@ struct DiscordPollState {
   /// The place within the first task.
   var page: String?
 
-  var hasMore: Bool { !todo.isEmpty || page != nil || roundAt == nil }
+  var hasMore: Bool {
+    guard todo.isEmpty, page == nil, let roundAt else { return true }
+    // The guilds were listed, and their round has not begun.
+    return guildsAt.map { $0 > roundAt } ?? false
+  }
 
   // MARK: What is next
 

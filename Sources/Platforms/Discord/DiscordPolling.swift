@@ -16,7 +16,7 @@ extension DiscordPlatform: PollingPlatform {
   private static let pageMax = 100
 
   func poll(_ job: PollJob, after answers: [APIAnswer]) -> PollStep {
-    var state = DiscordPollState(job.cursor)
+    var state = DiscordPollState(job.cursor.map { JSONReader.withoutNull($0) })
     let task = state.task(job)
     guard let answer = answers.last else {
       guard let request = request(task, state, job) else { return .page(PollPage(cursor: state.json)) }
@@ -28,7 +28,7 @@ extension DiscordPlatform: PollingPlatform {
       state.close(task, job)
       return .page(PollPage(cursor: state.json, hasMore: state.hasMore))
     }
-    guard let json = answer.json else {
+    guard let json = answer.storable else {
       return .failed(APIFailure("the answer is no JSON", .later(seconds: nil)))
     }
     let content = read(json, task, &state, job)

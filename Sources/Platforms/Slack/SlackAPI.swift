@@ -37,7 +37,7 @@ enum SlackAPI {
   static func result(
     _ answer: APIAnswer, isRepeatable: Bool, now: Timestamp, canRenew: Bool = false
   ) -> Result<JSONValue, APIFailure> {
-    let json = answer.json
+    let json = answer.storable
     if json?["ok"]?.bool == true, let json { return .success(json) }
     guard let error = json?["error"]?.string else {
       if answer.isSuccess { return .failure(.unreadable(isRepeatable: isRepeatable)) }

@@ -16,7 +16,7 @@ extension SlackPlatform: PollingPlatform {
   }
 
   func poll(_ job: PollJob, after answers: [APIAnswer]) -> PollStep {
-    var state = SlackPollState(job.cursor)
+    var state = SlackPollState(job.cursor.map { JSONReader.withoutNull($0) })
     let task = state.task(job)
     guard let answer = answers.last else {
       guard let request = request(task, state, job) else { return .page(PollPage(cursor: state.json)) }

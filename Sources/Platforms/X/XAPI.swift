@@ -26,7 +26,7 @@ enum XAPI {
     _ answer: APIAnswer, isRepeatable: Bool, canRenew: Bool, now: Timestamp
   ) -> Result<JSONValue, APIFailure> {
     if answer.isSuccess {
-      guard let json = answer.json, json.object != nil else {
+      guard let json = answer.storable, json.object != nil else {
         // What is appended to an upload is answered with nothing.
         return answer.body.isEmpty ? .success([:]) : .failure(.unreadable(isRepeatable: isRepeatable))
       }
