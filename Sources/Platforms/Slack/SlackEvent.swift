@@ -133,6 +133,9 @@ struct SlackEvent {
     var details = Self.details(event)?.object ?? [:]
     if !isSpoken { details["service"] = subtype.map { .string($0) } }
     let isOwn = try isOwn(event)
+    if isOwn, event["metadata"]?["event_type"]?.string == SlackAPI.eventType {
+      details["clientKey"] = event["metadata"]?["event_payload"]?["key"]
+    }
     return InboundMessage(
       conversation: conversation, externalID: id, direction: isOwn ? .outbound : .inbound,
       sender: try Self.person(event), kind: isSpoken ? content.kind : .system, text: content.text,

@@ -6,6 +6,7 @@ import Messaging
 /// messages with the other person; posts and what happens to them stand in a channel called `updates`.
 struct XEvent {
   private static let eventsMax = 1_000
+  private static let filesMax = 100
   private static let common: Set<String> = ["for_user_id", "users", "apps", "user_has_blocked"]
 
   private let reader: JSONReader
@@ -146,15 +147,19 @@ struct XEvent {
       let text = try payload.text("text") ?? ""
       let people = conversation.split(separator: "-").map(String.init)
       let other = people.count == 2 ? people.first { $0 != user && $0 != (isOwn ? sender : "") } : nil
+      let media = Self.media(payload["media"])
+      let person = Self.profile(payload["sender"], id: sender)
       result.add(
         [
           .message(
             InboundMessage(
               conversation: ConversationRef(
-                externalID: other ?? conversation, kind: other == nil ? .group : .direct),
-              externalID: id, direction: isOwn ? .outbound : .inbound, sender: Person(id: sender),
-              kind: .text, text: text.isEmpty ? nil : MessageText.sanitised(text),
-              details: ["event": .object(payload.members)], sentAt: at, status: isOwn ? .sent : nil))
+                externalID: other ?? conversation, kind: other == nil ? .group : .direct,
+                title: other == sender ? person.name : nil),
+              externalID: id, direction: isOwn ? .outbound : .inbound, sender: person,
+              kind: MediaKind.message(media), text: text.isEmpty ? nil : MessageText.sanitised(text),
+              attachments: media, details: ["event": .object(payload.members)], sentAt: at,
+              status: isOwn ? .sent : nil))
         ], account: user)
       return result
     }
@@ -171,5 +176,20 @@ struct XEvent {
             sender: Person(id: sender ?? "x"), members: data.members, at: at))
       ], account: user)
     return result
+  }
+
+  private static func profile(_ user: JSONValue?, id: String) -> Person {
+    Person(
+      id: id, name: MessageText.name(user?["name"]?.string ?? user?["username"]?.string),
+      avatar: WebAddress.checked(user?["profile_image_url"]?.string))
+  }
+
+  private static func media(_ list: JSONValue?) -> [Attachment] {
+    (list?.array ?? []).prefix(filesMax).map { file in
+      Attachment(
+        kind: file["type"]?.string == "photo" ? .image : .video,
+        externalID: MessageText.name(file["media_key"]?.string),
+        url: WebAddress.checked(file["url"]?.string ?? file["preview_image_url"]?.string))
+    }
   }
 }
