@@ -21,6 +21,8 @@ package enum PlatformCatalogue {
     ZulipPlatform(),
     IntercomPlatform(),
     MastodonPlatform(),
+    BlueskyPlatform(),
+    RedditPlatform(),
     CustomPlatform(),
   ]
 

@@ -1,4 +1,5 @@
 package import Bytes
+import JSON
 import Messaging
 
 /// What can be refused before the network is asked, by what the platform says of itself.

@@ -1,4 +1,5 @@
 package import Bytes
+import JSON
 
 /// A platform whose calls need an access token that ends and has to be had anew. Pure.
 package protocol TokenPlatform: Platform {
