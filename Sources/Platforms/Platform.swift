@@ -41,6 +41,8 @@ package protocol Platform: Sendable {
   /// Raised when `normalise` reads more or other than before; dead deliveries can then be replayed.
   var parserVersion: Int { get }
   var credentials: [CredentialField] { get }
+  /// Whether the platform calls a webhook URL at all; false: it is polled, and `receive` refuses.
+  var hasWebhook: Bool { get }
   /// What the platform uses on a webhook URL; anything else is answered 405.
   var methods: [String] { get }
   /// Lower-case names of headers that are kept with a delivery beside those of every platform. None may
@@ -78,6 +80,7 @@ package protocol Platform: Sendable {
 }
 
 extension Platform {
+  package var hasWebhook: Bool { true }
   package var methods: [String] { ["POST"] }
   package var keptHeaders: Set<String> { [] }
   package var accountField: String? { nil }

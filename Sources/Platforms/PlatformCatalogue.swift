@@ -29,6 +29,8 @@ package enum PlatformCatalogue {
     ZulipPlatform(),
     IntercomPlatform(),
     MastodonPlatform(),
+    BlueskyPlatform(),
+    RedditPlatform(),
     CustomPlatform(),
   ]
 

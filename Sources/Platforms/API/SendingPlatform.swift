@@ -41,6 +41,8 @@ package struct SendJob: Sendable, Equatable {
   package var lastInboundAt: Timestamp?
   /// The platform's id of the other side's last message.
   package var lastInboundID: String?
+  /// The `details` of that message: some platforms say in it where answers go.
+  package var lastInboundDetails: JSONValue?
   /// The platform's own id of the account, where it is known.
   package var account: String?
   package var secrets: AccountSecrets
@@ -52,14 +54,15 @@ package struct SendJob: Sendable, Equatable {
 
   package init(
     action: OutboundAction, conversation: ConversationRef, recipient: Person? = nil,
-    lastInboundAt: Timestamp? = nil, lastInboundID: String? = nil, account: String? = nil,
-    secrets: AccountSecrets, token: String? = nil, key: String, now: Timestamp
+    lastInboundAt: Timestamp? = nil, lastInboundID: String? = nil, lastInboundDetails: JSONValue? = nil,
+    account: String? = nil, secrets: AccountSecrets, token: String? = nil, key: String, now: Timestamp
   ) {
     self.action = action
     self.conversation = conversation
     self.recipient = recipient
     self.lastInboundAt = lastInboundAt
     self.lastInboundID = lastInboundID
+    self.lastInboundDetails = lastInboundDetails
     self.account = account
     self.secrets = secrets
     self.token = token

@@ -96,6 +96,12 @@ struct RocketChatEvent {
     return time.clamped
   }
 
+  /// A time in any of the forms; nil: it is none.
+  static func moment(_ value: JSONValue?) -> Timestamp? {
+    guard let value else { return nil }
+    return (try? time(JSONReader(["time": value]), "time")) ?? nil
+  }
+
   // MARK: Omnichannel
 
   func livechat() throws(NormaliseError) -> Normalised {
