@@ -1,4 +1,5 @@
 package import Bytes
+package import JSON
 package import Messaging
 
 /// A platform on which users can answer. Pure: a job goes in, the next call comes out.
