@@ -64,7 +64,8 @@ package enum JSONValue: Sendable, Hashable {
       let digits = number.stringValue
       self =
         Int64(digits).map { .integer($0) } ?? UInt64(digits).map { .unsigned($0) }
-        ?? .number(number.doubleValue)
+        // Not its `doubleValue`, which may be the neighbour of the nearest Double.
+        ?? .number(Double(digits) ?? number.doubleValue)
       return
     }
     switch UInt8(bitPattern: number.objCType.pointee) {
