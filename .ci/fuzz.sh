@@ -12,10 +12,13 @@ committed=Tests/FuzzingTests/Corpus
 scratch=.build/fuzz
 
 echo "== build"
+# Instrumented, and not linked with libFuzzer yet: the build also makes tools that have a `main`. They are
+# not used here, so that what they lack of the sanitizer may be missing.
 swift build -c release --product Fuzzing --scratch-path "$scratch" \
-  -Xswiftc -sanitize=fuzzer,address -Xswiftc -parse-as-library
+  -Xswiftc -Xfrontend -Xswiftc -sanitize=fuzzer,address \
+  -Xswiftc -use-ld=lld -Xlinker --unresolved-symbols=ignore-all
 library=$(swift build -c release --scratch-path "$scratch" --show-bin-path)/libFuzzing.a
-# libFuzzer brings `main`. lld, because gold fails over the debug lines of a part that is not instrumented.
+# libFuzzer brings `main`.
 swiftc -sanitize=fuzzer,address -use-ld=lld "$library" -lcrypto -lz -o "$scratch/fuzz"
 
 # Without these a crash waits for a symboliser, and for the backtrace of another crash in that.

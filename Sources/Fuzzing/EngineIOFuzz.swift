@@ -46,6 +46,9 @@ enum EngineIOFuzz {
     guard let packets = decode(body, form, revision) else { return }
     try expect(!packets.isEmpty && packets.count <= packetsMax, "\(packets.count) packets")
     try expect(packets.reduce(0) { $0 + $1.byteCount } <= body.count, "more than came")
+    for case .message(let text) in packets {
+      try expect(String(validating: text, as: UTF8.self) != nil, "text that is not UTF-8: \(text)")
+    }
     let written = EngineIOPayload.encode(packets, form, revision: revision)
     try expect(decode(written, form, revision) == packets, "written as \(written)")
   }

@@ -20,14 +20,14 @@ import Testing
 
   static let payloads = [
     Payload(
-      testDescription: "revision 4", revision: .v4, form: .text, garbage: [0x1e, 0xff],
-      errors: [.emptyPacket, .unknownType(0xff), .badBase64]),
+      testDescription: "revision 4", revision: .v4, form: .text, garbage: [0x1e, x],
+      errors: [.emptyPacket, .unknownType(x), .badBase64, .badUTF8]),
     Payload(
       testDescription: "revision 3 as text", revision: .v3, form: .text,
-      garbage: [UInt8](repeating: x, count: 20), errors: [.badLength, .unknownType(x), .badBase64]),
+      garbage: [UInt8](repeating: x, count: 20), errors: [.badLength, .unknownType(x), .badBase64, .badUTF8]),
     Payload(
       testDescription: "revision 3 as bytes", revision: .v3, form: .binary,
-      garbage: [UInt8](repeating: 0xff, count: 20), errors: [.badLength, .unknownType(0xff)]),
+      garbage: [UInt8](repeating: 0xff, count: 20), errors: [.badLength, .unknownType(0xff), .badUTF8]),
   ]
 
   static let packets: [EngineIOPacket] = [
@@ -46,6 +46,13 @@ import Testing
         #expect(payload.errors.contains(error), "\(count) bytes: \(error)")
       }
     }
+  }
+
+  @Test("text that is not UTF-8 is refused", arguments: payloads)
+  func notText(payload: Payload) {
+    let packets: [EngineIOPacket] = [.message([0x61, 0xe2, 0x82])]
+    let body = EngineIOPayload.encode(packets, payload.form, revision: payload.revision)
+    #expect(throws: EngineIOParseError.badUTF8) { try payload.decode(body) }
   }
 
   @Test("a payload that is cut is refused, or is its first packets", arguments: payloads)
