@@ -41,7 +41,7 @@ enum SocketIOFuzz {
     }
     try expect(packet.attachmentCount <= limits.attachmentsMax, "\(packet.attachmentCount) attachments")
     try expect(packet.namespace.utf8.count <= limits.namespaceBytesMax, "a long namespace")
-    try expect(packet.namespace.hasPrefix("/"), "the namespace \(packet.namespace)")
+    try expect(packet.namespace.utf8.first == UInt8(ascii: "/"), "the namespace \(packet.namespace)")
     let written = packet.encoded()
     guard let again = try? SocketIOPacket(parsing: written, limits: limits) else {
       throw FuzzFinding("written as \(written), and refused")
