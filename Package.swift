@@ -34,6 +34,8 @@ let package = Package(
     .executable(name: "hub-bench", targets: ["hub-bench"]),
     .executable(name: "wire-echo", targets: ["wire-echo"]),
     .executable(name: "echo-yardstick", targets: ["echo-yardstick"]),
+    // What `make fuzz` links with libFuzzer.
+    .library(name: "Fuzzing", type: .static, targets: ["Fuzzing"]),
   ],
   targets: [
     // The C doors.
@@ -101,6 +103,9 @@ let package = Package(
         "JSON",
       ]),
 
+    // What must hold for every input of a parser, for the fuzzer and for the tests.
+    module("Fuzzing", ["SocketIOWire", "WebSocketWire", "HTTPWire", "Security", "JSON", "Bytes"]),
+
     // The build tool that carries Migrations/ and Webhooks/ into the binary.
     .executableTarget(name: "embed-files", swiftSettings: settings),
     .plugin(
@@ -111,7 +116,8 @@ let package = Package(
     tests("JSON"),
     tests("Telemetry", ["Bytes", "JSON"]),
     tests("Security", ["Bytes", "JSON"]),
-    tests("HTTPWire", ["Bytes"]),
+    tests("Fuzzing", exclude: ["Corpus"]),
+    tests("HTTPWire", ["Fuzzing", "Bytes"]),
     tests("WebSocketWire", ["Bytes"]),
     tests("SocketIOWire", ["Bytes"]),
     tests("MailWire", ["Bytes"]),
