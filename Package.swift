@@ -52,6 +52,7 @@ let package = Package(
     module("HTTPWire", ["Bytes", "CZlib"]),
     module("WebSocketWire", ["Bytes", "CZlib"]),
     module("SocketIOWire", ["Bytes"]),
+    module("MIME", ["Bytes"]),
 
     // Machinery: I/O.
     module("EventLoop", ["CLinux", "COpenSSL", "Bytes"]),
@@ -63,7 +64,7 @@ let package = Package(
 
     // Domain: pure.
     module("Messaging", ["Bytes", "JSON"]),
-    module("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"]),
+    module("Platforms", ["Messaging", "MIME", "Security", "HTTPWire", "Bytes", "JSON"]),
 
     // Product.
     .target(
@@ -109,6 +110,7 @@ let package = Package(
     tests("HTTPWire", ["Bytes"]),
     tests("WebSocketWire", ["Bytes"]),
     tests("SocketIOWire", ["Bytes"]),
+    tests("MIME", ["Bytes"]),
     tests("EventLoop", ["Bytes"]),
     tests("Postgres", ["EventLoop", "Bytes"]),
     tests("HTTPServer", ["HTTPWire", "WebSocketWire", "EventLoop", "Bytes"]),
@@ -116,7 +118,8 @@ let package = Package(
       "SocketIOServer",
       ["HTTPServer", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
     tests("Messaging", ["JSON", "Bytes"]),
-    tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"], exclude: ["Fixtures"]),
+    tests(
+      "Platforms", ["Messaging", "MIME", "Security", "HTTPWire", "Bytes", "JSON"], exclude: ["Fixtures"]),
     tests(
       "Hub",
       [

@@ -40,7 +40,7 @@ enum PackageGraph {
   static let layers: [String: Layer] = [
     "CLinux": .door, "CPostgres": .door, "COpenSSL": .door, "CZlib": .door,
     "Bytes": .ground, "JSON": .ground, "Telemetry": .ground, "Security": .ground,
-    "HTTPWire": .wire, "WebSocketWire": .wire, "SocketIOWire": .wire,
+    "HTTPWire": .wire, "WebSocketWire": .wire, "SocketIOWire": .wire, "MIME": .wire,
     "EventLoop": .machinery, "Postgres": .machinery, "HTTPServer": .machinery, "SocketIOServer": .machinery,
     "Messaging": .domain, "Platforms": .domain,
     "Hub": .product,
@@ -53,6 +53,8 @@ enum PackageGraph {
     // Compression is zlib's; nothing else of the wire touches C.
     "WebSocketWire": ["CZlib"],
     "HTTPWire": ["CZlib"],
+    // The character sets of mail beyond Unicode and Western: Foundation proper converts them.
+    "MIME": ["Foundation"],
     // JSONSerialization is in Foundation proper, and three times as fast as a decoder.
     "JSON": ["Foundation"],
     // A log line leaves through write(2), on a queue of its own so that no loop waits for a pipe.
