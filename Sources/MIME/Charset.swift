@@ -13,7 +13,7 @@ package enum Charset {
     case "iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "latin-1", "l1", "windows-1252", "cp1252",
       "cp-1252":
       return western(bytes)
-    case "utf-7": return unicodeOrWestern(bytes)
+    case "euc-jp", "x-euc-jp": return japanese(bytes)
     default: break
     }
     guard let encoding = encodings[label],
@@ -51,11 +51,36 @@ package enum Charset {
     0x0161, 0x203a, 0x0153, 0x9d, 0x017e, 0x0178,
   ]
 
+  private static let iso2022JP: UInt = 21
+
+  /// EUC-JP, which Foundation lacks here, has the characters of ISO-2022-JP with the top bits set.
+  private static func japanese(_ bytes: some Collection<UInt8>) -> String {
+    var output: [UInt8] = []
+    var isDouble = false
+    var rest = Array(bytes)[...]
+    while let first = rest.popFirst() {
+      let isPair = first >= 0xa1 && rest.first.map { $0 >= 0xa1 } ?? false
+      if isPair != isDouble {
+        // ESC $ B begins characters of two bytes, ESC ( B ends them.
+        output += isPair ? [0x1b, 0x24, 0x42] : [0x1b, 0x28, 0x42]
+        isDouble = isPair
+      }
+      if isPair, let second = rest.popFirst() {
+        output += [first & 0x7f, second & 0x7f]
+      } else {
+        output.append(first < 0x80 ? first : UInt8(ascii: "?"))
+      }
+    }
+    if isDouble { output += [0x1b, 0x28, 0x42] }
+    return String(data: Data(output), encoding: String.Encoding(rawValue: iso2022JP))
+      ?? unicodeOrWestern(bytes)
+  }
+
   /// Raw values of `String.Encoding`: Foundation's own, and those of Core Foundation with the top bit set.
   private static let encodings: [String: UInt] = [
     "utf-16": 0x0a, "utf-16be": 0x9000_0100, "utf-16le": 0x9400_0100, "utf-32": 0x8c00_0100,
     "shift_jis": 8, "shift-jis": 8, "sjis": 8, "windows-31j": 8, "cp932": 8, "ms_kanji": 8,
-    "iso-2022-jp": 21, "euc-jp": 0x8000_0920,
+    "iso-2022-jp": iso2022JP,
     "gb2312": 0x8000_0632, "gbk": 0x8000_0632, "gb18030": 0x8000_0632, "cp936": 0x8000_0632,
     "big5": 0x8000_0a03, "big5-hkscs": 0x8000_0a03,
     "euc-kr": 0x8000_0940, "ks_c_5601-1987": 0x8000_0940, "cp949": 0x8000_0940,

@@ -148,13 +148,13 @@ private struct MailAddressParser {
 
   private mutating func finish() {
     defer { clear() }
-    let spoken = String(decoding: words.joined(separator: [ASCII.space]), as: UTF8.self)
+    let spoken = String(decoding: Array(words.joined(separator: [ASCII.space])), as: UTF8.self)
     if let angle {
       add(angle, name: spoken.isEmpty ? String(decoding: comment, as: UTF8.self) : spoken)
     } else if let place = words.firstIndex(where: { $0.contains(UInt8(ascii: "@")) }) {
       var rest = words
       let address = rest.remove(at: place)
-      let other = String(decoding: rest.joined(separator: [ASCII.space]), as: UTF8.self)
+      let other = String(decoding: Array(rest.joined(separator: [ASCII.space])), as: UTF8.self)
       add(address, name: comment.isEmpty ? other : String(decoding: comment, as: UTF8.self))
     }
   }

@@ -26,7 +26,7 @@ enum EmailAccount {
       form.items += fields.map { URLQuery.Item(name: $0.name, value: $0.value) }
       return Array(form.encoded.utf8)
     }
-    guard FormData.isNamed(by: contentType),
+    guard MultipartForm.isNamed(by: contentType),
       let boundary = contentType.flatMap({ ParameterizedValue($0)["boundary"] })
     else { return nil }
     // The new parts come first: they end where the old first part begins.

@@ -6,17 +6,17 @@ import Messaging
 struct EmailForm {
   let fields: JSONReader
   /// Those parts that have a file's name.
-  let files: [FormData.Part]
-  private let form: FormData?
+  let files: [MultipartForm.Part]
+  private let form: MultipartForm?
 
   init(_ body: [UInt8], contentType: String?) throws(NormaliseError) {
-    guard FormData.isNamed(by: contentType) else {
+    guard MultipartForm.isNamed(by: contentType) else {
       fields = try FormBody.reader(body)
       files = []
       form = nil
       return
     }
-    guard let form = try? FormData(body, contentType: contentType) else {
+    guard let form = try? MultipartForm(body, contentType: contentType) else {
       throw .wrongBody(expected: "a form")
     }
     // SendGrid says beside the fields in which character set each is.

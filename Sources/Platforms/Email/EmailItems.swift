@@ -50,6 +50,10 @@ struct EmailItems {
     let isReport = mail.report != nil
     var conversation = ConversationRef(
       externalID: thread.root ?? messageID, kind: .email, title: EmailSubject.base(mail.subject))
+    if thread.root != nil, thread.root != messageID, automatic?.hasPrefix("auto") == true {
+      // "Automatic reply: ..." is not what the thread is about.
+      conversation.title = nil
+    }
     if isReport {
       // What is said about a mail stands in that mail's thread, whose subject is another.
       conversation.externalID = reported?.conversation ?? conversation.externalID

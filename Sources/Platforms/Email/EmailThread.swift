@@ -25,8 +25,9 @@ struct EmailThread: Sendable, Equatable {
     message = headers["Message-ID"].flatMap { MessageID.list($0).first }.map { Self.bounded($0) }
     parent = (answered.first ?? ids.last).map { Self.bounded($0) }
     root = (ids.first ?? answered.first).map { Self.bounded($0) } ?? message
-    let last = ids.dropFirst().suffix(Self.referencesMax - 1)
-    references = (ids.prefix(1) + last).map { Self.bounded($0) }
+    let chain = ids.isEmpty ? Array(answered.prefix(1)) : ids
+    let last = chain.dropFirst().suffix(Self.referencesMax - 1)
+    references = (chain.prefix(1) + last).map { Self.bounded($0) }
   }
 
   /// One that needs no more bytes than an id may have, and is the same for the same text.

@@ -6,6 +6,8 @@
 /// Forwarded mail is what was sent, not a quotation. Takes time in proportion to the text.
 enum QuotedText {
   private static let signatureLinesMax = 20
+  /// Whoever wrote more than this quoted nothing.
+  private static let searchedLinesMax = 5_000
 
   /// The new words, without white space around them.
   static func new(_ text: String) -> String {
@@ -29,7 +31,7 @@ enum QuotedText {
   // MARK: Quotation
 
   private static func withoutQuotation(_ lines: [Substring]) -> [Substring] {
-    for index in lines.indices {
+    for index in lines.indices.prefix(searchedLinesMax) {
       let line = lines[index]
       if QuotationMark.isForward(line) { return lines }
       if isQuoted(line) { return aroundQuoted(lines, from: index, quoteFrom: index) }

@@ -30,7 +30,7 @@ struct MailgunEvent {
     return EmailEvent.update(
       name, isKnown: Self.known.contains(name) || Self.statuses.contains(name), event: mail,
       platform: "Mailgun", id: id, recipient: try event.text("recipient"),
-      members: event.rest(without: ["id", "event"]), at: at)
+      members: event.rest(without: ["id"]), at: at)
   }
 
   private static let statuses: Set<String> = [

@@ -35,7 +35,7 @@ struct PostmarkEvent {
     return EmailEvent.update(
       kind, isKnown: Self.known.contains(type), event: mail, platform: "Postmark",
       id: "\(kind):\(id):\(at.microseconds)", recipient: try body.text("Email").or(body.text("Recipient")),
-      members: body.rest(without: ["RecordType"]), at: at)
+      members: body.rest(without: ["Content"]), at: at)
   }
 
   private func time() throws(NormaliseError) -> Timestamp {

@@ -39,9 +39,8 @@ struct PostmarkMail {
 
   private func parsed() throws(NormaliseError) -> EmailMessage {
     var mail = EmailMessage(headers: try headers())
-    mail.from =
-      try Self.address(body.object("FromFull"))
-      ?? MailAddress.list(try body.text("From") ?? "").first ?? mail.from
+    let plain = MailAddress.list(try body.text("From") ?? "").first ?? mail.from
+    mail.from = try Self.address(body.object("FromFull")) ?? plain
     mail.to = try addresses("ToFull", "To")
     mail.cc = try addresses("CcFull", "Cc")
     if let answer = try body.text("ReplyTo"), !answer.isEmpty { mail.replyTo = MailAddress.list(answer) }
@@ -70,7 +69,10 @@ struct PostmarkMail {
   }
 
   private func addresses(_ full: String, _ plain: String) throws(NormaliseError) -> [MailAddress] {
-    guard let list = try body.objects(full) else { return MailAddress.list(try body.text(plain) ?? "") }
+    guard let list = try body.objects(full) else {
+      let text = try body.text(plain)
+      return MailAddress.list(text ?? "")
+    }
     var found: [MailAddress] = []
     for entry in list {
       if let address = try Self.address(entry) { found.append(address) }

@@ -42,7 +42,7 @@ struct SendGridEvent {
     let id = try event.id("sg_event_id") ?? "\(name):\(at.microseconds)"
     return EmailEvent.update(
       name, isKnown: Self.known.contains(name), event: mail, platform: "SendGrid", id: id,
-      recipient: try event.text("email"), members: event.rest(without: ["event", "sg_event_id"]), at: at)
+      recipient: try event.text("email"), members: event.rest(without: ["sg_event_id"]), at: at)
   }
 
   /// The mail's own id where the event has it; else what SendGrid called it when it was handed in.

@@ -4,7 +4,7 @@ import Messaging
 import Security
 
 /// Twilio SendGrid: mail that comes in by Inbound Parse, and the Event Webhook about mail that was sent
-/// (https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features).
+/// (https://www.twilio.com/docs/sendgrid/for-developers/tracking-events, Event Webhook security features).
 ///
 /// What is signed is signed by a key of SendGrid's for each webhook; Inbound Parse without a security policy
 /// signs nothing, and its URL has a password or a token. How requests are read stands in `SendGridMail` and
@@ -26,8 +26,8 @@ struct SendGridPlatform: Platform {
     [
       CredentialField(
         keyField,
-        "The verification key of a signed webhook, base64; that of the events and that of the security policy "
-          + "as a list.", isSecret: false, isRequired: false, isGenerated: false)
+        "The verification key of a signed webhook, base64; that of the events and that of the security "
+          + "policy as a list.", isSecret: false, isRequired: false, isGenerated: false)
     ] + WebhookPassword.credentials + [
       EmailAccount.addressCredential,
       CredentialField(

@@ -3,7 +3,7 @@ import Testing
 @testable import MIME
 
 @Suite("Form data")
-struct FormDataTests {
+struct MultipartFormTests {
   static let type = "multipart/form-data; boundary=xYzZY"
 
   /// A part of each kind: a field, an empty one, one that looks like a boundary, a file.
@@ -31,11 +31,11 @@ struct FormDataTests {
 
       """.utf8) + [0, 13, 10, 45, 45, 255, 10] + Array("\r\n--xYzZY--\r\n".utf8)
 
-  private func text(_ form: FormData, _ name: String) -> String? { form[name]?.text() }
+  private func text(_ form: MultipartForm, _ name: String) -> String? { form[name]?.text() }
 
   @Test("is read with names, files and bytes")
   func whole() throws {
-    let form = try FormData(Self.body, contentType: Self.type)
+    let form = try MultipartForm(Self.body, contentType: Self.type)
     #expect(form.parts.map(\.name) == ["subject", "empty", "tricky", "file1"])
     #expect(text(form, "subject") == "Hallo Wörld")
     #expect(text(form, "empty") == "")
@@ -52,7 +52,7 @@ struct FormDataTests {
   func cuts() {
     let end = Self.body.count - 2
     for count in 0..<Self.body.count {
-      let form = try? FormData(Array(Self.body[..<count]), contentType: Self.type)
+      let form = try? MultipartForm(Array(Self.body[..<count]), contentType: Self.type)
       // The line end behind the last boundary may be missing.
       #expect((form != nil) == (count >= end), "\(count)")
     }
@@ -64,14 +64,14 @@ struct FormDataTests {
       for flip in [1, 0x20, 0x80] as [UInt8] {
         var body = Self.body
         body[index] ^= flip
-        _ = try? FormData(body, contentType: Self.type)
+        _ = try? MultipartForm(body, contentType: Self.type)
       }
     }
   }
 
-  private static func fault(_ body: String, _ type: String? = type) -> FormData.Fault? {
-    do throws(FormData.Fault) {
-      _ = try FormData(Array(body.utf8), contentType: type)
+  private static func fault(_ body: String, _ type: String? = type) -> MultipartForm.Fault? {
+    do throws(MultipartForm.Fault) {
+      _ = try MultipartForm(Array(body.utf8), contentType: type)
       return nil
     } catch {
       return error
@@ -110,7 +110,7 @@ struct FormDataTests {
     #expect(Self.fault("--xYzZY\r\n" + filler + Self.bare + end) == .headerTooLong(part: 1))
     let wide = "--xYzZY\r\nX: " + String(repeating: "y", count: 9_000) + "\r\n" + Self.bare + end
     #expect(Self.fault(wide) == .headerTooLong(part: 1))
-    let many = String(repeating: part, count: FormData.partsMax)
+    let many = String(repeating: part, count: MultipartForm.partsMax)
     #expect(Self.fault(many + end) == nil)
     #expect(Self.fault(many + part + end) == .tooManyParts)
   }
@@ -126,9 +126,9 @@ struct FormDataTests {
   @Test("reads fields in the character set that is said")
   func charsets() throws {
     let head = "--b\r\nContent-Disposition: form-data; name=a\r\n"
-    func form(_ type: String) throws -> FormData {
+    func form(_ type: String) throws -> MultipartForm {
       let bytes = Array((head + type + "\r\n").utf8) + [0xe9, 0xa4] + Array("\r\n--b--".utf8)
-      return try FormData(bytes, contentType: "Multipart/Form-Data; Boundary=\"b\"")
+      return try MultipartForm(bytes, contentType: "Multipart/Form-Data; Boundary=\"b\"")
     }
     #expect(try form("")["a"]?.text(charset: "iso-8859-15") == "é€")
     #expect(try form("Content-Type: text/plain; charset=iso-8859-15\r\n")["a"]?.text() == "é€")

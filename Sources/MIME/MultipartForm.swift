@@ -1,6 +1,6 @@
 /// A `multipart/form-data` body (RFC 7578), read strictly: it comes from a program, not from a mailbox.
 /// Binary safe, and in time proportional to its bytes.
-package struct FormData: Sendable {
+package struct MultipartForm: Sendable {
   package enum Fault: Error, Equatable, CustomStringConvertible {
     /// The content type is another, or names no boundary that RFC 2046 allows.
     case notFormData
