@@ -55,6 +55,7 @@ let package = Package(
     module("WebSocketWire", ["Bytes", "CZlib"]),
     module("SocketIOWire", ["Bytes"]),
     module("MailWire", ["Bytes", "Telemetry"]),
+    module("MIME", ["Bytes"]),
 
     // Machinery: I/O.
     module("EventLoop", ["CLinux", "COpenSSL", "Bytes"]),
@@ -68,7 +69,7 @@ let package = Package(
 
     // Domain: pure.
     module("Messaging", ["Bytes", "JSON"]),
-    module("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"]),
+    module("Platforms", ["Messaging", "MIME", "Security", "HTTPWire", "Bytes", "JSON"]),
 
     // Product.
     .target(
@@ -121,6 +122,7 @@ let package = Package(
     tests("WebSocketWire", ["Bytes"]),
     tests("SocketIOWire", ["Bytes"]),
     tests("MailWire", ["Bytes"]),
+    tests("MIME", ["Bytes"]),
     tests("EventLoop", ["Bytes"]),
     tests("Postgres", ["EventLoop", "Bytes"]),
     tests("HTTPServer", ["HTTPClient", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes"]),
@@ -130,7 +132,8 @@ let package = Package(
       ["HTTPServer", "HTTPClient", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
     tests("MailClient", ["MailWire", "EventLoop", "Bytes"]),
     tests("Messaging", ["JSON", "Bytes"]),
-    tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"], exclude: ["Fixtures"]),
+    tests(
+      "Platforms", ["Messaging", "MIME", "Security", "HTTPWire", "Bytes", "JSON"], exclude: ["Fixtures"]),
     tests(
       "Hub",
       [

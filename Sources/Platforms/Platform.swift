@@ -71,6 +71,10 @@ package protocol Platform: Sendable {
   /// - Throws: when nothing can be read.
   func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised
 
+  /// The bytes of a file that came inside a delivery: what an attachment's `externalID` names. Deterministic.
+  /// nil: the delivery has no such part, or the platform keeps its files elsewhere.
+  func file(_ externalID: String, in delivery: WebhookDelivery) -> [UInt8]?
+
   /// The request as the platform would send it, signed; for simulations. nil when the secrets cannot
   /// sign.
   /// - Parameter id: for schemes that number their deliveries.
@@ -87,6 +91,7 @@ extension Platform {
   package var appCredentials: [String] { [] }
   package var refusal: WebhookAnswer? { nil }
   package func fault(in secrets: AccountSecrets) -> String? { nil }
+  package func file(_ externalID: String, in delivery: WebhookDelivery) -> [UInt8]? { nil }
   package func generated(for secrets: AccountSecrets, random: (Int) -> [UInt8]) -> [String: String] { [:] }
 }
 

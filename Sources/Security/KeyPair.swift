@@ -122,7 +122,7 @@ final class KeyPair: @unchecked Sendable {
   }
 
   /// A SubjectPublicKeyInfo (RFC 5280 section 4.1).
-  private convenience init(publicKeyDER bytes: [UInt8]) throws(Fault) {
+  convenience init(publicKeyDER bytes: [UInt8]) throws(Fault) {
     let key = bytes.withUnsafeBufferPointer { buffer in
       var position = buffer.baseAddress
       return d2i_PUBKEY(nil, &position, buffer.count)

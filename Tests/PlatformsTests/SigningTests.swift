@@ -84,6 +84,26 @@ import Testing
     Case(platform: "zulip", sample: "direct", secrets: ["token": ["new", "old"]], coversBody: false),
   ]
 
+  static let mail = [
+    Case(platform: "mailgun", sample: "text", secrets: ["signingKey": ["new", "old"]], coversBody: false),
+    Case(
+      platform: "mailgun", sample: "attachments", secrets: ["signingKey": ["new", "old"]], coversBody: false),
+    Case(
+      platform: "mailgun", sample: "event_delivered", secrets: ["signingKey": ["new", "old"]],
+      coversBody: false),
+    Case(platform: "sendgrid", sample: "events", secrets: ["testKey": TokenFixture.p256]),
+    Case(platform: "sendgrid", sample: "attachments", secrets: ["testKey": TokenFixture.p256]),
+    Case(
+      platform: "sendgrid", sample: "text", secrets: ["password": ["new", "old"]], rest: ["username": ["u"]],
+      coversBody: false),
+    Case(platform: "sendgrid", sample: "text", secrets: ["webhookToken": ["new", "old"]], coversBody: false),
+    Case(
+      platform: "postmark", sample: "text", secrets: ["password": ["new", "old"]], rest: ["username": ["u"]],
+      coversBody: false),
+    Case(
+      platform: "postmark", sample: "delivery", secrets: ["webhookToken": ["n+w", "old"]], coversBody: false),
+  ]
+
   private static let now = Timestamp(seconds: 1_795_219_200)
 
   private static func request(_ test: Case) throws -> WebhookRequest {
@@ -92,7 +112,7 @@ import Testing
     return sample.request(url: "https://hub.example.com/webhooks/\(test.platform)/key")
   }
 
-  @Test("takes what is signed with a valid secret, new or old", arguments: cases + more)
+  @Test("takes what is signed with a valid secret, new or old", arguments: cases + more + mail)
   func takes(test: Case) throws {
     let platform = try #require(PlatformCatalogue.named(test.platform))
     let all = AccountSecrets(test.secrets.merging(test.rest) { $1 })
@@ -109,7 +129,7 @@ import Testing
     }
   }
 
-  @Test("refuses what was changed, left out or said twice", arguments: cases + more)
+  @Test("refuses what was changed, left out or said twice", arguments: cases + more + mail)
   func refuses(test: Case) throws {
     let platform = try #require(PlatformCatalogue.named(test.platform))
     let secrets = AccountSecrets(test.secrets.merging(test.rest) { $1 })

@@ -58,6 +58,10 @@ enum VectorContext {
     case "x": return ["consumerSecret": text]
     case "linkedin", "intercom": return ["clientSecret": text]
     case "mastodon": return ["webhookSecret": text]
+    case "mailgun": return ["signingKey": text]
+    case "sendgrid": return ["publicKey": secret["public_key_base64_spki"]?.string ?? ""]
+    case "postmark":
+      return ["username": secret["user"]?.string ?? "", "password": secret["password"]?.string ?? ""]
     case "matrix": return ["hsToken": text]
     case "mattermost", "rocketchat", "zulip": return ["token": text]
     case "messagebird", "bird": return ["signingKey": text]

@@ -43,6 +43,7 @@ enum PackageGraph {
     "CLinux": .door, "CPostgres": .door, "COpenSSL": .door, "CZlib": .door,
     "Bytes": .ground, "JSON": .ground, "Telemetry": .ground, "Security": .ground,
     "HTTPWire": .wire, "WebSocketWire": .wire, "SocketIOWire": .wire, "MailWire": .wire,
+    "MIME": .wire,
     "EventLoop": .machinery, "Postgres": .machinery, "HTTPServer": .machinery, "HTTPClient": .machinery,
     "SocketIOServer": .machinery, "MailClient": .machinery,
     "Messaging": .domain, "Platforms": .domain,
@@ -57,6 +58,8 @@ enum PackageGraph {
     // Compression is zlib's; nothing else of the wire touches C.
     "WebSocketWire": ["CZlib"],
     "HTTPWire": ["CZlib"],
+    // The character sets of mail beyond Unicode and Western: Foundation proper converts them.
+    "MIME": ["Foundation"],
     // JSONSerialization is in Foundation proper, and three times as fast as a decoder.
     "JSON": ["Foundation"],
     // A log line leaves through write(2), on a queue of its own so that no loop waits for a pipe.
