@@ -88,7 +88,7 @@ import Testing
         try await shard.loop.sleep(for: .milliseconds(20))
         if text.contains("/whole") {
           peer.socket.closeAfterFlush(deadline: shard.loop.now + .seconds(2))
-          try await peer.socket.drain(below: 0)
+          await peer.waitForEnd()
         }
       }
       let port = url.split(separator: ":").last ?? ""
