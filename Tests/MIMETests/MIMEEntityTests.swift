@@ -107,7 +107,7 @@ struct MIMEEntityTests {
     1 + entity.children.reduce(0) { $0 + count($1) }
   }
 
-  @Test("are bounded in depth and number, and in time", .timeLimit(.minutes(1)))
+  @Test("are bounded in depth and number, and in time", .timeLimit(.minutes(5)))
   func bounds() {
     let type = "Content-Type: multipart/mixed; boundary=b\n\n"
     var deep = ""

@@ -51,7 +51,7 @@ struct MailAddressTests {
     #expect(MailAddress.list(test.text) == expected)
   }
 
-  @Test("are bounded, and long lists take no long time", .timeLimit(.minutes(1)))
+  @Test("are bounded, and long lists take no long time", .timeLimit(.minutes(5)))
   func bounds() {
     #expect(MailAddress.list(String(repeating: "a@b,", count: 100_000)).count == MailAddress.countMax)
     for piece in ["(", "<", "\"", "a ", "a@", ",", "[", "[:", "a@b. ", ":", "\\"] {
