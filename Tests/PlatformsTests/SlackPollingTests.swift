@@ -106,7 +106,7 @@ import Testing
     #expect(own.direction == .outbound && own.conversation.kind == .direct)
     #expect(read.first { $0.text == "m1" }?.conversation.title == "n-C1")
     let again = try Self.poll(workspace, cursor: polled.cursor, at: 60)
-    #expect(again.items.isEmpty && again.faults.isEmpty && again.calls.count == 2)
+    #expect(again.items.isEmpty && again.faults.isEmpty && again.calls.count == 4)
     let soon = try Self.poll(workspace, cursor: again.cursor, at: 65)
     #expect(soon.calls.isEmpty && soon.cursor == again.cursor)
   }

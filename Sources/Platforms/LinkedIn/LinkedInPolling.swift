@@ -3,7 +3,7 @@ import JSON
 import Messaging
 
 /// Reads the notifications of an organization that webhooks tell of; LinkedIn keeps them for 60 days
-/// (https://learn.microsoft.com/linkedin/marketing/community-management/organizations/organization-social-action-notifications).
+/// (https://learn.microsoft.com/linkedin/marketing, "Organization Social Action Notifications").
 /// Members' conversations are not open to apps.
 extension LinkedInPlatform: PollingPlatform {
   static let address = "https://api.linkedin.com"

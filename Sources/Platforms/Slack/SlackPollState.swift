@@ -62,8 +62,9 @@ struct SlackPollState {
       }
       begin()
     }
-    if let thread = threads.first { return .thread(thread) }
+    // The channel first: the place within a task is one.
     if let channel = todo.first { return .channel(channel) }
+    if let thread = threads.first { return .thread(thread) }
     return .nothing
   }
 
