@@ -61,6 +61,7 @@ package final class HubMetrics: Sendable {
   private let ingest: [String: [IngestOutcome: Counter]]
   private let sends: [String: [SendOutcome: Counter]]
   private let polls: [String: [PollOutcome: Counter]]
+  private let sweepFinds: [String: Gauge]
   private let commitSeconds: Histogram
   private let commitGroup: Histogram
   private let commitFailures: Counter
@@ -91,6 +92,13 @@ package final class HubMetrics: Sendable {
       SendOutcome.self)
     polls = Self.counters(
       registry, "hub_poll_pages_total", "Pages polled, by platform and what they held", PollOutcome.self)
+    var sweepFinds: [String: Gauge] = [:]
+    for platform in PlatformCatalogue.all.map(\.name.rawValue) {
+      sweepFinds[platform] = registry.gauge(
+        "hub_recovered_by_sweep_messages", "Messages that webhooks had missed and sweeps have found",
+        ["platform": platform])
+    }
+    self.sweepFinds = sweepFinds
     commitSeconds = registry.histogram(
       "hub_commit_seconds", "Time from sending a group of deliveries to its commit", bounds: Self.commitBounds
     )
@@ -168,6 +176,8 @@ package final class HubMetrics: Sendable {
   package func sent(_ platform: String, _ outcome: SendOutcome) {
     (sends[platform] ?? sends[Self.otherPlatform])?[outcome]?.add()
   }
+
+  package func recoveredBySweep(_ platform: String, _ count: Int) { sweepFinds[platform]?.set(count) }
 
   package func polled(_ platform: String, _ outcome: PollOutcome) {
     (polls[platform] ?? polls[Self.otherPlatform])?[outcome]?.add()

@@ -34,7 +34,7 @@ package struct OutboundWorkers: Sendable {
     self.loop = loop
     let configuration = parts.node.configuration
     var outbound = HTTPClient.Configuration(
-      tls: try TLSContext(clientTrusting: configuration.outbound.authorityFile))
+      tls: try TLSContext(clientTrusting: configuration.outbound.authorityFile, alsoSystem: true))
     outbound.proxies = configuration.outbound.proxies
     client = HTTPClient(loop: loop, blocking: BlockingPool(threads: 4), configuration: outbound)
     files = FolderFileStore(folder: configuration.filesFolder, blocking: BlockingPool(threads: 2))

@@ -159,6 +159,7 @@ extension RouteTable {
       [
         ("webhookUrl", .string(parts.configuration.webhookURL(platform: account.platform, key: account.key))),
         ("users", .array(account.users.map { .string($0) })),
+        ("polling", account.polling.flatMap { try? JSONValue(parsing: $0) } ?? .null),
       ], to: account.document)
   }
 }
