@@ -43,7 +43,7 @@ enum Dialogue {
     try #require(PlatformCatalogue.named(name) as? any PollingPlatform)
   }
 
-  static func file(_ kind: Attachment.Kind = .image, url: String? = nil) -> OutboundFile {
+  static func file(_ kind: Messaging.Attachment.Kind = .image, url: String? = nil) -> OutboundFile {
     OutboundFile(
       kind: kind, name: kind == .image ? "a.png" : "a.pdf",
       mimeType: kind == .image ? "image/png" : "application/pdf", sizeBytes: 9, storageKey: "k",

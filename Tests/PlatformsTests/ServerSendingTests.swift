@@ -211,24 +211,24 @@ import Testing
     #expect(try Self.next("zulip", action, to: "7", [file, quoted, made]).receipt?.messageID == "42")
   }
 
-  @Test(
-    "says what a refusal means",
-    arguments: [
-      ("mattermost", 401, ["message": "no"] as JSONValue, "credentials"),
-      ("mattermost", 429, ["message": "no"], "pause"), ("mattermost", 403, ["message": "no"], "none"),
-      ("mattermost", 500, ["message": "no"], "unknown"), ("mattermost", 503, ["message": "no"], "later"),
-      ("rocketchat", 401, ["message": "no"], "credentials"), ("rocketchat", 429, ["error": "no"], "pause"),
-      (
-        "rocketchat", 400,
-        ["errorType": "error-too-many-requests", "error": "must wait 7 seconds before trying"], "pause"
-      ), ("rocketchat", 502, [:], "later"),
-      (
-        "zulip", 429, ["result": "error", "code": "RATE_LIMIT_HIT", "retry-after": 1.5, "msg": "no"], "pause"
-      ),
-      ("zulip", 401, ["result": "error", "code": "UNAUTHORIZED", "msg": "no"], "credentials"),
-      ("zulip", 400, ["result": "error", "code": "BAD_REQUEST", "msg": "no"], "none"),
-      ("zulip", 500, [:], "unknown"),
-    ])
+  private static let refused: [(String, Int, JSONValue, String)] = [
+    ("mattermost", 401, ["message": "no"], "credentials"),
+    ("mattermost", 429, ["message": "no"], "pause"), ("mattermost", 403, ["message": "no"], "none"),
+    ("mattermost", 500, ["message": "no"], "unknown"), ("mattermost", 503, ["message": "no"], "later"),
+    ("rocketchat", 401, ["message": "no"], "credentials"), ("rocketchat", 429, ["error": "no"], "pause"),
+    (
+      "rocketchat", 400,
+      ["errorType": "error-too-many-requests", "error": "must wait 7 seconds before trying"], "pause"
+    ), ("rocketchat", 502, [:], "later"),
+    (
+      "zulip", 429, ["result": "error", "code": "RATE_LIMIT_HIT", "retry-after": 1.5, "msg": "no"], "pause"
+    ),
+    ("zulip", 401, ["result": "error", "code": "UNAUTHORIZED", "msg": "no"], "credentials"),
+    ("zulip", 400, ["result": "error", "code": "BAD_REQUEST", "msg": "no"], "none"),
+    ("zulip", 500, [:], "unknown"),
+  ]
+
+  @Test("says what a refusal means", arguments: refused)
   func failures(platform: String, status: Int, body: JSONValue, meaning: String) throws {
     let action = OutboundAction.message(OutboundMessage(text: "hi"))
     let step = try Self.next(platform, action, to: "7", [Dialogue.answer(body, status: status)])

@@ -17,10 +17,10 @@ extension BlueskyPlatform: PollingPlatform {
 
   func poll(_ job: PollJob, after answers: [APIAnswer]) -> PollStep {
     // A conversation that the account left must not hold up the others.
-    if let answer = answers.last, !answer.isSuccess,
-      !(answers.count > 1 && [400, 404].contains(answer.status))
-    {
-      return .failed(failure(answer, job))
+    if let answer = answers.last, !answer.isSuccess {
+      let failure = failure(answer, job)
+      let isConversation = answers.count > 1 || job.cursor?["convos"]?[0] != nil
+      guard isConversation, failure.remedy == .none else { return .failed(failure) }
     }
     return switch job.mode {
     case .live: live(job, answers)

@@ -16,7 +16,9 @@ extension GoogleChatPlatform: PollingPlatform {
 
   func poll(_ job: PollJob, after answers: [APIAnswer]) -> PollStep {
     if let answer = answers.last, !answer.isSuccess {
-      return .failed(GoogleChatAPI.failure(answer, isRepeatable: true, now: job.now))
+      // A space that the app was taken out of must not hold up the others.
+      let failure = GoogleChatAPI.failure(answer, isRepeatable: true, now: job.now)
+      guard job.cursor?["rooms"]?[0] != nil, failure.remedy == .none else { return .failed(failure) }
     }
     switch job.mode {
     case .live:

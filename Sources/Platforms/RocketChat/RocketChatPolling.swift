@@ -18,7 +18,7 @@ extension RocketChatPlatform: PollingPlatform {
       case .failure(let failure) = RocketChatAPI.result(answer, isRepeatable: true, now: job.now)
     {
       // A room that the user was taken out of must not hold up the others.
-      let isRoom = failure.remedy == .none && RoomRound(job.cursor).isUnderWay || answers.count > 1
+      let isRoom = answers.count > 1 || job.cursor?["rooms"] != nil
       guard isRoom, failure.remedy == .none else { return .failed(failure) }
     }
     return switch job.mode {
