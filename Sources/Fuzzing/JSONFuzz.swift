@@ -4,6 +4,7 @@ import JSON
 enum JSONFuzz {
   static func document(_ input: [UInt8], _: Cutting) throws(FuzzFinding) {
     guard let value = try? JSONValue(parsing: input) else { return }
+    try expect(String(validating: input, as: UTF8.self) != nil, "taken, and no UTF-8")
     try expect(depth(value) <= 512, "nested \(depth(value)) deep")
     let written = value.encoded()
     try expect(written.count <= 8 * input.count + 32, "\(written.count) bytes from \(input.count)")

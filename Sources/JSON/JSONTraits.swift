@@ -6,10 +6,12 @@ struct JSONTraits {
   /// `JSONSerialization` loses a U+FEFF with which a string begins, escaped or not; the decoder keeps it.
   private(set) var mayHoldByteOrderMark = false
   private(set) var mayHaveTrailingComma = false
+  private(set) var hasNUL = false
 
   init(of bytes: UnsafeRawBufferPointer) {
     for index in bytes.indices {
       switch bytes[index] {
+      case 0: hasNUL = true
       case UInt8(ascii: ","):
         if Self.closes(bytes, behind: index) { mayHaveTrailingComma = true }
       case 0xef where index + 2 < bytes.count:

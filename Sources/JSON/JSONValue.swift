@@ -15,9 +15,13 @@ package enum JSONValue: Sendable, Hashable {
   case array([JSONValue])
   case object([String: JSONValue])
 
-  /// A comma behind the last element of an array or object: Foundation takes it, RFC 8259 and the
-  /// database do not.
-  struct TrailingComma: Error {}
+  /// What Foundation takes, and RFC 8259 and the database do not.
+  enum Refusal: Error {
+    /// A comma behind the last element of an array or object.
+    case trailingComma
+    /// A NUL: Foundation guesses another encoding than UTF-8 then.
+    case notUTF8
+  }
 
   /// Parses a whole document. Throws for anything that is not JSON, for a number that no Double can
   /// hold, for a document that nests deeper than 512, and for bytes behind it. Of several members with
@@ -28,8 +32,9 @@ package enum JSONValue: Sendable, Hashable {
   package init(parsing bytes: some Sequence<UInt8>) throws {
     let data = Data(bytes)
     let traits = data.withUnsafeBytes { JSONTraits(of: $0) }
+    guard !traits.hasNUL else { throw Refusal.notUTF8 }
     if traits.mayHaveTrailingComma, data.withUnsafeBytes({ JSONTraits.hasTrailingComma($0) }) {
-      throw TrailingComma()
+      throw Refusal.trailingComma
     }
     if traits.mayHoldByteOrderMark {
       self = try JSONDecoder().decode(JSONValueDecoding.self, from: data).value
