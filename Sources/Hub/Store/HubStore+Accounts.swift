@@ -145,7 +145,9 @@ extension HubStore {
   }
 
   private static let intakeColumns =
-    "a.id, a.tenant_id, a.platform, a.state, a.credentials, a.key, a.external_id, a.settings::text"
+    """
+    a.id, a.tenant_id, a.platform, a.state, a.credentials, a.key, a.external_id, a.settings::text
+    """
 
   /// nil: this build does not have the platform.
   private static func intakeAccount(_ row: PostgresRow, _ keys: KeyRing) throws -> Account? {
