@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import statistics
 import time
 
 import aiohttp
@@ -189,34 +190,43 @@ def test_slow_senders_and_readers_are_cut_while_a_thousand_are_served(hub):
             clients = [RawSocket(session, hub) for _ in range(OTHERS)]
             for start in range(0, OTHERS, 50):
                 await asyncio.gather(*(client.connect(user.token) for client in clients[start : start + 50]))
-            latencies = []
-            readers_lasted = None
-            while readers_lasted is None or not all(task.done() for task in slow):
-                number = len(latencies) + 1
+            number = 0
+
+            async def round_of_messages():
+                nonlocal number
+                number += 1
                 started = time.monotonic()
-                assert started - readers_started < 60, "slow clients are still there"
                 await asyncio.to_thread(account.say, number, f"round {number}")
                 texts = await asyncio.wait_for(asyncio.gather(*(heard(client) for client in clients)), 10)
-                latencies.append(time.monotonic() - started)
                 assert set(texts) == {f"round {number}"}
+                return time.monotonic() - started
+
+            beside = []
+            readers_lasted = None
+            while readers_lasted is None or not all(task.done() for task in slow):
+                assert time.monotonic() - readers_started < 60, "slow clients are still there"
+                beside.append(await round_of_messages())
                 slow_ones = await asyncio.to_thread(connections, hub) - open_before - OTHERS
                 # Some connections of the test itself come and go.
                 if slow_ones < SLOW // 2 and readers_lasted is None:
                     readers_lasted = time.monotonic() - readers_started
                 await asyncio.sleep(1)
+            alone = [await round_of_messages() for _ in range(10)]
             await asyncio.gather(*slow)
             for client in clients:
                 await client.socket.close()
         for client in readers:
             client.writer.transport.abort()
-        return readers_lasted, latencies
+        return readers_lasted, beside, alone
 
-    readers_lasted, latencies = asyncio.run(run())
+    readers_lasted, beside, alone = asyncio.run(run())
     for client in heads:
         assert client.answer.startswith(b"HTTP/1.1 408 ") and b"head_too_slow" in client.answer, client.answer
-        assert HEAD_SECONDS - 1 < client.lasted < HEAD_SECONDS + 4
+        assert HEAD_SECONDS - 1 < client.lasted < HEAD_SECONDS + 6
     for client in bodies:
         assert client.answer.startswith(b"HTTP/1.1 408 ") and b"body_too_slow" in client.answer, client.answer
-        assert BODY_SECONDS - 1 < client.lasted < BODY_SECONDS + 4
-    assert READ_SECONDS - 1 < readers_lasted < READ_SECONDS + 8
-    assert len(latencies) >= 10 and max(latencies) < 1.5, latencies
+        assert BODY_SECONDS - 1 < client.lasted < BODY_SECONDS + 6
+    assert READ_SECONDS - 1 < readers_lasted < READ_SECONDS + 12
+    # The same machine, with the slow clients and without them.
+    assert len(beside) >= 10
+    assert statistics.median(beside) < 2 * statistics.median(alone) + 0.3, (beside, alone)

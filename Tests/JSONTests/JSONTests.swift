@@ -57,7 +57,9 @@ import Testing
   @Test("refuses bytes that are not UTF-8, and nesting past the limit")
   func hostile() {
     #expect(throws: (any Error).self) { try JSONValue(parsing: [0x22, 0xff, 0xfe, 0x22]) }
-    for wide in [[0x5b, 0, 0x5d, 0], [0, 0x5b, 0, 0x5d], [0xff, 0xfe, 0x31, 0], [0x5b, 0, 0, 0, 0x5d, 0, 0, 0]] {
+    for wide in [
+      [0x5b, 0, 0x5d, 0], [0, 0x5b, 0, 0x5d], [0xff, 0xfe, 0x31, 0], [0x5b, 0, 0, 0, 0x5d, 0, 0, 0],
+    ] {
       #expect(throws: (any Error).self) { try JSONValue(parsing: wide.map { UInt8($0) }) }
     }
     #expect(throws: (any Error).self) { try Self.parse(String(repeating: "[", count: 100_000)) }
