@@ -148,6 +148,12 @@ struct WeChatPlatform: Platform {
     if let key = secrets[Self.keyField].first.flatMap({ Self.key($0) }),
       let app = secrets[Self.appField].first
     {
+      // A body that is encrypted already stays as it is.
+      if let text = (try? XMLFields.read(request.body))?["Encrypt"] {
+        query += "&encrypt_type=aes&msg_signature=\(Hex.encode(Self.code([token, stamp, nonce, text])))"
+        request.query = request.query.isEmpty ? query : "\(request.query)&\(query)"
+        return request
+      }
       let length = request.body.count
       var plain = Array(Digest.sha1(Array("\(stamp)\(id)".utf8)).prefix(16))
       plain += (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) }
