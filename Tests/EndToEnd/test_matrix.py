@@ -265,11 +265,11 @@ def test_changes_typing_and_receipts_arrive(hub, scene):
     room = peer.room(me)
     account = polled(user, scene, me)
     place, hello = begun(user, account, room, peer)
-    check_changes(user, place, hello, room, peer, me.id)
-    assert len(said(user, account, room)) == 2
+    check_changes(user, account, place, hello, room, peer, me.id)
+    assert [m["text"] for m in said(user, account, room) if not m["deletedAt"]] == ["hello", "I see"]
 
 
-def check_changes(user, place, hello, room, peer, own):
+def check_changes(user, account, place, hello, room, peer, own):
     """What is done from the hub is seen by the peer's client."""
     message = settled(user, send(user, place, "first"))
     user.request("PATCH", f"/api/messages/{message['id']}", expect=202, json={"text": "second"})
@@ -280,7 +280,11 @@ def check_changes(user, place, hello, room, peer, own):
     path = f"/api/messages/{hello['id']}/reactions"
     user.request("POST", path, expect=202, json={"emoji": "👍"})
     wait_until(lambda: signs(peer, room, hello["externalId"]) == [(own, "👍")], what="the reaction")
-    wait_until(lambda: len(state(user, hello)["reactions"]) == 1)
+    after = peer.say(room, "I see")
+    wait_until(lambda: state(user, hello)["reactions"])
+    # Its echo has come when what was said after it has.
+    wait_until(lambda: named(user, account, room, after), 15)
+    assert [(r["emoji"], r["count"]) for r in state(user, hello)["reactions"]] == [("👍", 1)]
     user.request("DELETE", path, expect=202, params={"emoji": "👍"})
     wait_until(lambda: signs(peer, room, hello["externalId"]) == [], what="its end")
     wait_until(lambda: state(user, hello)["reactions"] == [])
@@ -323,17 +327,21 @@ def test_a_lost_answer_and_a_crash_send_nothing_twice(hub, scene, echoes):
     room = peer.room(me)
     account = polled(user, scene, me)
     place, _ = begun(user, account, room, peer)
-    lost = threading.Event()
+    lost, again = threading.Event(), threading.Event()
 
     def puts():
         return [call for call in scene.gateway.calls("", me) if call.method == "PUT"]
 
     def loses(call):
-        if call.method == "PUT" and not lost.is_set():
-            lost.set()
-            return True
-        # Nor does it read of it, until it has tried again.
-        return not echoes and call.path.endswith("/sync") and lost.is_set() and len(puts()) < 2
+        if call.method == "PUT":
+            if not lost.is_set():
+                lost.set()
+                return True
+            again.set()
+        elif not echoes and lost.is_set():
+            # Nor does it read of it, until it has tried again.
+            again.wait(20)
+        return False
 
     scene.gateway.loses = loses
     try:
@@ -381,7 +389,7 @@ def test_a_service_is_told_and_answers(hub, scene):
     wait_until(lambda: named(user, account, room, edited)["text"] == "final")
     wait_until(lambda: named(user, account, room, edited)["reactions"])
     assert named(user, account, room, shown)["attachments"][0]["externalId"] == uri
-    check_changes(user, place, hello, room, peer, bot.id)
+    check_changes(user, account, place, hello, room, peer, bot.id)
     message = settled(user, send(user, place, "from the service"))
     last = peer.say(room, "that was all")
     wait_until(lambda: named(user, account, room, last), 15)
