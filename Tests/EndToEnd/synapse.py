@@ -108,15 +108,16 @@ class Synapse:
         (self.folder / "service.json").write_text(json.dumps(service))
         (self.folder / "homeserver.json").write_text(json.dumps(self.configuration()))
         assert PYTHON.exists(), f"{PYTHON} is not there: .ci/test.sh makes it"
-        self.process = subprocess.Popen(
-            [str(PYTHON), "-m", "synapse.app.homeserver", "--config-path", str(self.folder / "homeserver.json")],
-            cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},
-            stdin=subprocess.DEVNULL,
-            stdout=open(self.folder / "out", "ab"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with open(self.folder / "out", "ab") as out:
+            self.process = subprocess.Popen(
+                [str(PYTHON), "-m", "synapse.app.homeserver", "--config-path", str(self.folder / "homeserver.json")],
+                cwd=self.folder,
+                env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         return self
 
     def wait_ready(self):

@@ -5,7 +5,7 @@ struct MatrixCursor {
   private static let directMax = 2_000
   private static let gapsMax = 1_000
   private static let reactionsMax = 100
-  private static let titlesMax = 1_000
+  private static let titlesMax = 500
 
   /// Events that a sync left out: in a room, from a token back to another.
   struct Gap: Equatable {
