@@ -153,7 +153,8 @@ def test_what_is_said_in_a_room_comes_in_once(hub, scene):
 def test_who_is_there_and_what_a_room_is_called(hub, scene):
     user, me, peer, third = hub.user(), *(scene.synapse.user(n) for n in ("me", "peer", "third"))
     room = peer.room(me, name="Kitchen")
-    account = polled(user, scene, me)
+    account = connect(user, scene.gateway, accessToken=me.token, joinInvites="true")
+    scene.gateway.wait_polled(me)
     begun(user, account, room, peer)
     assert found(user, account, room)["title"] == "Kitchen"
     peer.call("PUT", f"rooms/{room.path}/state/m.room.name", {"name": "Garden"})
@@ -163,8 +164,9 @@ def test_who_is_there_and_what_a_room_is_called(hub, scene):
     wait_until(lambda: third.id in people(user, account, room), what="the third to be there")
     third.leave(room)
     wait_until(lambda: third.id not in people(user, account, room), what="the third to be gone")
-    # A room that comes into being while the account is read.
-    later = peer.room(me, name="Cellar")
+    # A room that comes into being while the account is read: it goes where it is asked to.
+    later = peer.room(invite=[me.id], name="Cellar")
+    wait_until(lambda: later.id in me.call("GET", "joined_rooms")["joined_rooms"], what="the invitation to be taken")
     begun(user, account, later, peer)
     assert found(user, account, later)["title"] == "Cellar"
     assert said(user, account, later)[0]["sender"]["name"] == peer.name
