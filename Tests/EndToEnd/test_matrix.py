@@ -302,7 +302,7 @@ def check_changes(user, account, place, hello, room, peer, own):
     user.post(f"/api/conversations/{place}/typing", {"isTyping": False}, expect=204)
     wait_until(lambda: not peer.ephemeral(room, "m.typing").get("user_ids"), what="the end of typing")
     user.post(f"/api/conversations/{place}/receipt", {}, expect=202)
-    wait_until(lambda: own in readers(peer, room, hello["externalId"]), what="the receipt")
+    wait_until(lambda: own in readers(peer, room, after), what="the receipt")
 
 
 def body(client, room, event):
