@@ -39,6 +39,15 @@ if ! cmp -s "$old_requirements" "$old_clients/requirements.txt"; then
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --target "$old_clients" -r "$old_requirements"
   cp "$old_requirements" "$old_clients/requirements.txt"
 fi
+# A homeserver of Matrix, in an environment of its own.
+synapse_requirements=Tests/EndToEnd/requirements-synapse.txt
+synapse=.build/synapse
+if ! cmp -s "$synapse_requirements" "$synapse/requirements.txt"; then
+  rm -rf "$synapse"
+  python3 -m venv "$synapse"
+  "$synapse/bin/python" -m pip install --quiet --disable-pip-version-check -r "$synapse_requirements"
+  cp "$synapse_requirements" "$synapse/requirements.txt"
+fi
 "$venv/bin/python" -m pytest Tests/EndToEnd -ra --durations=10 2>&1 | tee "$end_to_end" || failed=1
 
 echo

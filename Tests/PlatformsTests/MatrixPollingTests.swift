@@ -79,6 +79,63 @@ import Testing
     #expect(page.content.faults.isEmpty)
   }
 
+  @Test("does not wait for news while something else is to be read")
+  func doesNotWait() throws {
+    var job = Dialogue.poll(cursor: ["since": "s1", "user": "@hub:hs"], secrets: Self.secrets)
+    job.mayWait = false
+    let request = try #require(try Dialogue.poller("matrix").poll(job, after: []).request)
+    #expect(request.query["since"] == "s1")
+    #expect(request.query["timeout"] == "0")
+    #expect(!request.isLongLived)
+  }
+
+  @Test("names a room that was there before, when something comes from it")
+  func titles() throws {
+    let name: JSONValue = [
+      "type": "m.room.name", "event_id": "$n", "sender": "@ana:hs", "state_key": "",
+      "origin_server_ts": 1_795_219_000_000, "content": ["name": "Kitchen"],
+    ]
+    let begun = try #require(
+      try Self.poll([Self.sync(["join": ["!r:hs": ["state": ["events": [name]]]]], next: "s1")]).page)
+    #expect(begun.content == Normalised())
+    #expect(begun.cursor["titles"] == [["!r:hs", "Kitchen", 1_795_219_000_000]])
+    let other = try #require(
+      try Self.poll(
+        cursor: begun.cursor,
+        [Self.sync(["join": ["!o:hs": ["timeline": ["events": [Self.text("$1", "hi")]]]]])]
+      ).page)
+    #expect(other.cursor["titles"] == begun.cursor["titles"])
+    let page = try #require(
+      try Self.poll(
+        cursor: other.cursor,
+        [Self.sync(["join": ["!r:hs": ["timeline": ["events": [Self.text("$2", "hi")]]]]])]
+      ).page)
+    #expect(
+      page.content.items.first
+        == .conversation(
+          ConversationChange(
+            conversation: ConversationRef(externalID: "!r:hs", kind: .group, title: "Kitchen"),
+            at: Timestamp(milliseconds: 1_795_219_000_000))))
+    #expect(page.content.messages.map(\.externalID) == ["$2"])
+    #expect(page.cursor["titles"] == nil)
+  }
+
+  @Test(
+    "does not read its own reactions again, and knows them by the key of a job",
+    arguments: [("01936f3e-7c00-7000-8000-000000000001", 0), ("m1795219100000.1", 1), (nil, 1)])
+  func ownReactions(key: String?, count: Int) throws {
+    var reaction: [String: JSONValue] = [
+      "type": "m.reaction", "event_id": "$r", "sender": "@hub:hs", "origin_server_ts": 1_795_219_100_000,
+      "content": ["m.relates_to": ["rel_type": "m.annotation", "event_id": "$1", "key": "👍"]],
+    ]
+    if let key { reaction["unsigned"] = ["transaction_id": .string(key)] }
+    let answer = Self.sync(["join": ["!r:hs": ["timeline": ["events": [.object(reaction)]]]]])
+    let page = try #require(
+      try Self.poll(cursor: ["since": "s1", "user": "@hub:hs"], [answer]).page)
+    #expect(page.content.reactions.count == count)
+    #expect(page.content.faults.isEmpty)
+  }
+
   @Test("fills what a sync left out, page by page, before it syncs again")
   func gaps() throws {
     let cursor: JSONValue = ["since": "s1", "user": "@hub:hs"]

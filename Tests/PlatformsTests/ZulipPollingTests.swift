@@ -33,6 +33,11 @@ import Testing
     let wait = try #require(try Self.poll("zulip", .live, cursor: begun.cursor).request)
     #expect(wait.isLongLived)
     #expect(wait.query == ["queue_id": "q", "last_event_id": "-1"])
+    var busy = Dialogue.poll(cursor: begun.cursor, secrets: ServerSendingTests.secrets["zulip"] ?? [:])
+    busy.mayWait = false
+    let look = try #require(try Dialogue.poller("zulip").poll(busy, after: []).request)
+    #expect(look.query["dont_block"] == "true")
+    #expect(!look.isLongLived)
     let reaction: JSONValue = [
       "id": 3, "type": "reaction", "op": "add", "message_id": 41, "user_id": 2, "emoji_name": "+1",
       "emoji_code": "1f44d", "reaction_type": "unicode_emoji",

@@ -37,6 +37,7 @@ package struct PollRunner: Sendable {
     var cursor: JSONValue?
     var historyCursor: JSONValue?
     var isHistoryDue: Bool
+    var hasHistoryFailed = false
     var sweepCursor: JSONValue?
     var found = false
   }
@@ -99,9 +100,11 @@ package struct PollRunner: Sendable {
       let limit = reader.poll.historyAfter ?? clock.now()
       guard case .success(let hasMore) = await page(&reader, .history(notBefore: limit)) else {
         // History can wait: it is tried again the next time.
+        reader.hasHistoryFailed = true
         return .success(reader.platform.polling.isLongPoll)
       }
       reader.isHistoryDue = hasMore
+      reader.hasHistoryFailed = false
       return .success(true)
     }
     return .success(reader.platform.polling.isLongPoll)
@@ -123,7 +126,7 @@ package struct PollRunner: Sendable {
       }
     var job = PollJob(
       mode: mode, cursor: cursor, account: reader.account.externalID, secrets: reader.account.secrets,
-      now: clock.now())
+      now: clock.now(), mayWait: !reader.isHistoryDue || reader.hasHistoryFailed)
     switch await dialogue(&job, reader) {
     case .failure(let failure): return .failure(.failed(failure))
     case .success(let (page, answers)):

@@ -67,10 +67,12 @@ package struct PollJob: Sendable, Equatable {
   /// A fresh access token of the platform's `tokenSource`.
   package var token: String?
   package var now: Timestamp
+  /// The platform may keep the question until there is news. False: something else waits behind this page.
+  package var mayWait: Bool
 
   package init(
     mode: Mode = .live, cursor: JSONValue? = nil, account: String? = nil, secrets: AccountSecrets,
-    token: String? = nil, now: Timestamp
+    token: String? = nil, now: Timestamp, mayWait: Bool = true
   ) {
     self.mode = mode
     self.cursor = cursor
@@ -78,6 +80,7 @@ package struct PollJob: Sendable, Equatable {
     self.secrets = secrets
     self.token = token
     self.now = now
+    self.mayWait = mayWait
   }
 }
 

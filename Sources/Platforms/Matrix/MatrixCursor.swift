@@ -5,6 +5,7 @@ struct MatrixCursor {
   private static let directMax = 2_000
   private static let gapsMax = 1_000
   private static let reactionsMax = 100
+  private static let titlesMax = 500
 
   /// Events that a sync left out: in a room, from a token back to another.
   struct Gap: Equatable {
@@ -21,6 +22,14 @@ struct MatrixCursor {
     let sender: String
   }
 
+  /// What a room was called when the first sync came.
+  struct Title: Equatable {
+    let room: String
+    let name: String
+    /// `origin_server_ts` of the naming.
+    let at: Int64
+  }
+
   /// `next_batch` of the last sync.
   var since: String?
   /// Who is polled for.
@@ -29,6 +38,8 @@ struct MatrixCursor {
   private(set) var direct: Set<String> = []
   var gaps: [Gap] = []
   private(set) var reactions: [Reaction] = []
+  /// Of rooms from which nothing has come yet.
+  private(set) var titles: [Title] = []
 
   init(_ json: JSONValue?) {
     since = json?["since"]?.string
@@ -44,6 +55,12 @@ struct MatrixCursor {
       else { return nil }
       return Reaction(event: event, message: message, key: key, sender: sender)
     }
+    titles = (json?["titles"]?.array ?? []).compactMap { title in
+      guard let room = title[0]?.string, let name = title[1]?.string, let at = title[2]?.integer else {
+        return nil
+      }
+      return Title(room: room, name: name, at: at)
+    }
   }
 
   var json: JSONValue {
@@ -58,6 +75,10 @@ struct MatrixCursor {
     if !reactions.isEmpty {
       members["reactions"] = .array(
         reactions.map { [.string($0.event), .string($0.message), .string($0.key), .string($0.sender)] })
+    }
+    if !titles.isEmpty {
+      members["titles"] = .array(
+        titles.map { [.string($0.room), .string($0.name), .integer($0.at)] })
     }
     return .object(members)
   }
@@ -76,6 +97,16 @@ struct MatrixCursor {
     reactions.removeAll { $0.event == reaction.event }
     reactions.append(reaction)
     reactions.removeFirst(max(0, reactions.count - Self.reactionsMax))
+  }
+
+  mutating func add(_ title: Title) {
+    if titles.count < Self.titlesMax { titles.append(title) }
+  }
+
+  /// What the room is called, the first time that something comes from it.
+  mutating func takeTitle(_ room: String) -> Title? {
+    guard let index = titles.firstIndex(where: { $0.room == room }) else { return nil }
+    return titles.remove(at: index)
   }
 
   func reaction(_ event: String) -> Reaction? { reactions.first { $0.event == event } }

@@ -22,19 +22,22 @@ struct MatrixEvent {
   private let content: JSONReader
   private let isDirect: Bool
   private let names: [String: String]
+  private let actor: String?
 
   /// - Parameters:
   ///   - isDirect: the room is known to be a conversation of two.
   ///   - names: how people in the room are called, by their ids.
+  ///   - actor: whom nobody but the hub acts for.
   init(
     _ reader: JSONReader, own: [String], receivedAt: Timestamp, isDirect: Bool = false,
-    names: [String: String] = [:]
+    names: [String: String] = [:], actor: String? = nil
   ) throws(NormaliseError) {
     self.reader = reader
     self.own = own
     self.receivedAt = receivedAt
     self.isDirect = isDirect
     self.names = names
+    self.actor = actor
     type = try reader.required("type", reader.text("type"))
     content = try reader.object("content") ?? JSONReader([:])
   }
@@ -55,6 +58,14 @@ struct MatrixEvent {
     }
   }
 
+  /// Whether the hub did it, which then knows of it: the key that comes back to its sender is one of a job.
+  private func isDoneHere() throws(NormaliseError) -> Bool {
+    let sender = try reader.requiredID("sender")
+    if sender == actor { return true }
+    let key = try reader.object("unsigned")?.id("transaction_id")
+    return isOwn(sender) && key.flatMap { UUIDv7($0) } != nil
+  }
+
   // MARK: Events
 
   func items() throws(NormaliseError) -> [InboundItem] {
@@ -66,7 +77,9 @@ struct MatrixEvent {
       if try relation?.text("rel_type") == "m.replace" { return [try edit(relation)] }
       return [.message(try message(content))]
     case "m.reaction":
-      guard let relation, try relation.text("rel_type") == "m.annotation" else { return [] }
+      guard let relation, try relation.text("rel_type") == "m.annotation", !(try isDoneHere()) else {
+        return []
+      }
       return [
         .reaction(
           ReactionChange(

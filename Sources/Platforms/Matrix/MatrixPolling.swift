@@ -66,12 +66,17 @@ extension MatrixPlatform: PollingPlatform {
 
   private func sync(_ cursor: MatrixCursor, _ job: PollJob) -> APIRequest {
     let begins = cursor.since == nil
+    let waits = !begins && job.mayWait
     let none: JSONValue = ["not_types": ["*"]]
     let filter: JSONValue = [
       "presence": none, "account_data": ["types": ["m.direct"]],
       "room": [
         "account_data": none, "ephemeral": begins ? none : ["types": ["m.receipt", "m.typing"]],
-        "state": ["types": ["m.room.name", "m.room.member"], "lazy_load_members": true],
+        // Who writes is named each time: names are not kept from one sync to the next.
+        "state": [
+          "types": ["m.room.name", "m.room.member"], "lazy_load_members": true,
+          "include_redundant_members": true,
+        ],
         "timeline": ["limit": .integer(begins ? 1 : Int64(Self.pageMax)), "lazy_load_members": true],
       ],
     ]
@@ -79,10 +84,10 @@ extension MatrixPlatform: PollingPlatform {
       "GET", "client/v3/sync", job.secrets,
       query: [
         ("filter", String(decoding: filter.encoded(), as: UTF8.self)), ("set_presence", "offline"),
-        ("since", cursor.since), ("timeout", begins ? "0" : String(Self.waitMilliseconds)),
+        ("since", cursor.since), ("timeout", waits ? String(Self.waitMilliseconds) : "0"),
       ])
     request.timeoutSeconds = begins ? 120 : Self.waitMilliseconds / 1_000 + 30
-    request.isLongLived = !begins
+    request.isLongLived = waits
     return request
   }
 

@@ -27,7 +27,8 @@ struct MatrixSync {
     where event["type"] == "m.direct" {
       cursor.takeDirect(event["content"])
     }
-    guard let rooms = try sync.object("rooms"), !begins else { return }
+    guard let rooms = try sync.object("rooms") else { return }
+    if begins { return keepTitles(try rooms.object("join")) }
     for (section, isIn) in [("join", true), ("leave", false)] {
       guard let list = try rooms.object(section) else { continue }
       for id in list.members.keys.sorted() {
@@ -40,6 +41,18 @@ struct MatrixSync {
       invitations.append(id)
       let events = list[id]?["invite_state"]?["events"]?.array ?? []
       content.read { [self] () throws(NormaliseError) in [invitation(id, events)] }
+    }
+  }
+
+  /// Rooms are told of when something comes from them, and then with the names that they have now.
+  private mutating func keepTitles(_ rooms: JSONReader?) {
+    for (id, room) in (rooms?.members ?? [:]).sorted(by: { $0.key < $1.key }) {
+      let events = ["state", "timeline"].flatMap { room[$0]?["events"]?.array ?? [] }
+      guard let event = events.last(where: { $0["type"] == "m.room.name" }),
+        let name = MessageText.name(event["content"]?["name"]?.string),
+        let at = event["origin_server_ts"]?.integer
+      else { continue }
+      cursor.add(MatrixCursor.Title(room: id, name: name, at: at))
     }
   }
 
@@ -59,10 +72,20 @@ struct MatrixSync {
         }
       }
     }
+    addTitle(id, if: !events.isEmpty)
     add(events, room: id, names: names)
     for event in ((try? room.object("ephemeral"))?["events"]?.array ?? []).compactMap(\.object) {
       content.read { [self] () throws(NormaliseError) in try self.event(event, id, [:]).ephemeral() }
     }
+  }
+
+  private mutating func addTitle(_ id: String, if isTold: Bool) {
+    guard isTold, let title = cursor.takeTitle(id) else { return }
+    let room = ConversationRef(
+      externalID: id, kind: cursor.direct.contains(id) ? .direct : .group, title: title.name)
+    content.add([
+      .conversation(ConversationChange(conversation: room, at: Timestamp(milliseconds: title.at).clamped))
+    ])
   }
 
   /// Adds the events of one room.

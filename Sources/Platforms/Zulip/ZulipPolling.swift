@@ -86,9 +86,12 @@ extension ZulipPlatform: PollingPlatform {
   private func events(_ cursor: ZulipCursor, _ job: PollJob) -> APIRequest {
     var request = ZulipAPI.call(
       "GET", "events", job.secrets,
-      query: [("queue_id", cursor.queue), ("last_event_id", String(cursor.lastEvent))])
+      query: [
+        ("queue_id", cursor.queue), ("last_event_id", String(cursor.lastEvent)),
+        ("dont_block", job.mayWait ? nil : "true"),
+      ])
     request.timeoutSeconds = Self.waitSeconds
-    request.isLongLived = true
+    request.isLongLived = job.mayWait
     return request
   }
 
