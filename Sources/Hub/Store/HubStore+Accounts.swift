@@ -91,8 +91,8 @@ extension HubStore {
     ARRAY(
       SELECT u.user_id FROM account_users u
       WHERE u.tenant_id = a.tenant_id AND u.account_id = a.id ORDER BY u.user_id),
-    (SELECT json_build_object('role', p.role, 'polledAt', json_time(p.polled_at)::json, 'failures', p.failures,
-        'history', p.history, 'sweptAt', json_time(p.swept_at)::json,
+    (SELECT json_build_object('role', p.role, 'polledAt', json_time(p.polled_at)::json,
+        'failures', p.failures, 'history', p.history, 'sweptAt', json_time(p.swept_at)::json,
         'recoveredBySweep', p.recovered_by_sweep)::text
       FROM polls p WHERE p.tenant_id = a.tenant_id AND p.account_id = a.id AND p.role <> 'off')
     """
