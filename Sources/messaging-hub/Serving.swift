@@ -29,9 +29,11 @@ struct Serving {
     let start = LoopInstant.current()
     let embedded = try startDatabase()
     let database = settings.databaseURL ?? embedded?.connectionString ?? ""
+    var configuration = settings.hub
+    configuration.filesFolder = settings.dataFolder + "/files"
     let node = HubNode(
       HubNode.Parts(
-        configuration: settings.hub, database: database, tokens: tokens, keys: keys, log: log, clock: clock))
+        configuration: configuration, database: database, tokens: tokens, keys: keys, log: log, clock: clock))
     do {
       try await node.start()
     } catch {
