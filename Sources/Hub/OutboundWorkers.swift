@@ -36,6 +36,9 @@ package struct OutboundWorkers: Sendable {
     var outbound = HTTPClient.Configuration(
       tls: try TLSContext(clientTrusting: configuration.outbound.authorityFile, alsoSystem: true))
     outbound.proxies = configuration.outbound.proxies
+    // Accounts of one platform ask one server, each with a question that is kept.
+    outbound.longLivedPerOriginMax = 20_000
+    outbound.connectionsMax = 24_000
     client = HTTPClient(loop: loop, blocking: BlockingPool(threads: 4), configuration: outbound)
     files = FolderFileStore(folder: configuration.filesFolder, blocking: BlockingPool(threads: 2))
     caller = PlatformCaller(
