@@ -33,7 +33,8 @@ package struct OutboundWorkers: Sendable {
     self.parts = parts
     self.loop = loop
     let configuration = parts.node.configuration
-    let tls = try TLSContext(clientTrusting: configuration.outbound.authorityFile)
+    let tls = try TLSContext(
+      clientTrusting: configuration.outbound.authorityFile, alsoSystem: true)
     let names = BlockingPool(threads: 4)
     var outbound = HTTPClient.Configuration(tls: tls)
     outbound.proxies = configuration.outbound.proxies
@@ -49,13 +50,12 @@ package struct OutboundWorkers: Sendable {
       node: "\(parts.nodeID)", store: parts.store, caller: caller,
       mail: MailSender(connector: mailboxes, caller: caller, log: node.log), gate: gate, tokens: tokens,
       states: states, relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics,
-      log: node.log,
-      loop: loop)
+      log: node.log, loop: loop)
     worker = OutboxWorker(loop: loop, runner: runner, store: parts.store, relay: parts.relay, log: node.log)
     let poller = PollRunner(
       store: parts.store, writers: parts.writers, caller: caller, mailboxes: mailboxes, gate: gate,
-      tokens: tokens, keys: node.keys,
-      ids: parts.ids, clock: node.clock, metrics: parts.metrics, log: node.log, loop: loop)
+      tokens: tokens, keys: node.keys, ids: parts.ids, clock: node.clock, metrics: parts.metrics,
+      log: node.log, loop: loop)
     let giver = PollReturn(
       store: parts.store, gate: gate, states: states, keys: node.keys, clock: node.clock,
       metrics: parts.metrics,

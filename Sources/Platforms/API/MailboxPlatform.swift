@@ -55,6 +55,8 @@ package struct FetchedDelivery: Sendable, Equatable {
   private static let dateHeader = "hub-mail-date"
   private static let sizeHeader = "hub-mail-size"
 
+  static let headerNames: Set<String> = [folderHeader, uidHeader, dateHeader, sizeHeader]
+
   /// A message, or the header of one that is too large; empty when the server does not give it out.
   package var bytes: [UInt8]
   package var role: MailboxAccess.Role

@@ -15,6 +15,7 @@ struct EmailPlatform: Platform {
     canReply: true, canAttach: true, canQuote: true, hasReceipts: true,
     kinds: [.text, .image, .video, .audio, .file])
   let hasWebhook = false
+  let keptHeaders = FetchedDelivery.headerNames
   let credentials = EmailMailbox.credentials
 
   func fault(in secrets: AccountSecrets) -> String? { EmailMailbox(secrets: secrets).fault }
