@@ -1,7 +1,7 @@
 package import EventLoop
 import MailClient
 import MailWire
-package import Platforms
+import Platforms
 
 /// How mail servers are reached: whom is trusted, on which loop.
 package struct MailboxConnector: Sendable {

@@ -1,6 +1,5 @@
 import Bytes
 import JSON
-import MailClient
 import Platforms
 
 /// How far a mailbox was read, folder by folder. As JSON:

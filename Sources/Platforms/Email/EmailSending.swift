@@ -1,3 +1,4 @@
+import MailWire
 import Messaging
 
 /// Answers by mail. A mail that may have gone is not sent again; its copy among the sent mail tells of it.
