@@ -72,6 +72,10 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  # Whoever gave a wrong password is not made to wait.
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 namespace inbox {{
   inbox = yes
@@ -99,15 +103,24 @@ class MailServers:
         )
         self.imap_port = free_port()
         (self.folder / "dovecot.conf").write_text(configuration(self.folder, self.imap_port))
-        self.dovecot = subprocess.Popen(
-            [DOVECOT, "-F", "-c", self.folder / "dovecot.conf"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self.dovecot = self.start_dovecot()
         self.smtp = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("smtp_server.py"), self.folder],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         self.smtp_plain, self.smtp_starttls, self.smtp_tls = map(int, self.smtp.stdout.readline().split())
+        wait_until(self.is_up, 10, "Dovecot", every=0.1)
+
+    def start_dovecot(self):
+        return subprocess.Popen(
+            [DOVECOT, "-F", "-c", self.folder / "dovecot.conf"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def restart_dovecot(self):
+        self.dovecot.terminate()
+        self.dovecot.wait(10)
+        self.dovecot = self.start_dovecot()
         wait_until(self.is_up, 10, "Dovecot", every=0.1)
 
     @property

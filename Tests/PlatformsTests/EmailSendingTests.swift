@@ -132,6 +132,9 @@ struct EmailSendingTests {
     let open = try #require(Self.platform.mailbox(AccountSecrets(secrets), token: nil))
     #expect(open.incoming.port == 143)
     #expect(open.outgoing?.port == 465)
+    secrets["smtpHost"] = nil
+    let silent = try #require(Self.platform.mailbox(AccountSecrets(secrets), token: nil))
+    #expect(silent.outgoing == nil)
     secrets["password"] = nil
     secrets["refreshToken"] = ["r"]
     #expect(Self.platform.fault(in: AccountSecrets(secrets)) != nil)

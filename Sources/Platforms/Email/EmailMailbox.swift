@@ -60,9 +60,8 @@ struct EmailMailbox {
   var hasGrant: Bool { secrets.first(Self.refreshField) != nil }
 
   func access(token: String?) -> MailboxAccess? {
-    guard let address, let incoming = try? incoming().get(), let outgoing = try? outgoing().get() else {
-      return nil
-    }
+    guard let address, case .success(let incoming) = incoming(), case .success(let outgoing) = outgoing()
+    else { return nil }
     let user = secrets.first(Self.userField) ?? address
     let credentials: MailCredentials
     if hasGrant {
