@@ -13,6 +13,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -118,8 +119,13 @@ class MailServers:
         )
 
     def restart_dovecot(self):
+        """Its sessions end at once; left alone they would tell of it in their own time."""
+        sessions = Path(f"/proc/{self.dovecot.pid}/task/{self.dovecot.pid}/children").read_text().split()
         self.dovecot.terminate()
         self.dovecot.wait(10)
+        for session in sessions:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(session), signal.SIGKILL)
         self.dovecot = self.start_dovecot()
         wait_until(self.is_up, 10, "Dovecot", every=0.1)
 
