@@ -110,7 +110,8 @@ package struct PollRunner: Sendable {
     if reader.isHistoryDue {
       let limit = reader.poll.historyAfter ?? clock.now()
       guard case .success(let hasMore) = await page(&reader, .history(notBefore: limit)) else {
-        // History can wait: it is tried again the next time.
+        // History can wait: it is tried again when the account is taken the next time.
+        reader.isHistoryDue = false
         return .success(reader.platform.polling.isLongPoll)
       }
       reader.isHistoryDue = hasMore
