@@ -69,14 +69,14 @@ let package = Package(
 
     // Domain: pure.
     module("Messaging", ["Bytes", "JSON"]),
-    module("Platforms", ["Messaging", "MIME", "Security", "HTTPWire", "Bytes", "JSON"]),
+    module("Platforms", ["Messaging", "MIME", "MailWire", "Security", "HTTPWire", "Bytes", "JSON"]),
 
     // Product.
     .target(
       name: "Hub",
       dependencies: [
         "Platforms", "Messaging", "SocketIOServer", "SocketIOWire", "HTTPServer", "HTTPClient", "HTTPWire",
-        "WebSocketWire",
+        "WebSocketWire", "MailClient", "MailWire",
         "Postgres", "EventLoop", "Security", "Telemetry", "Bytes", "JSON",
       ],
       swiftSettings: settings,
@@ -133,7 +133,8 @@ let package = Package(
     tests("MailClient", ["MailWire", "EventLoop", "Bytes"]),
     tests("Messaging", ["JSON", "Bytes"]),
     tests(
-      "Platforms", ["Messaging", "MIME", "Security", "HTTPWire", "Bytes", "JSON"], exclude: ["Fixtures"]),
+      "Platforms", ["Messaging", "MIME", "MailWire", "Security", "HTTPWire", "Bytes", "JSON"],
+      exclude: ["Fixtures"]),
     tests(
       "Hub",
       [

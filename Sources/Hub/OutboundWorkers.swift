@@ -33,27 +33,32 @@ package struct OutboundWorkers: Sendable {
     self.parts = parts
     self.loop = loop
     let configuration = parts.node.configuration
-    var outbound = HTTPClient.Configuration(
-      tls: try TLSContext(clientTrusting: configuration.outbound.authorityFile, alsoSystem: true))
+    let tls = try TLSContext(
+      clientTrusting: configuration.outbound.authorityFile, alsoSystem: true)
+    let names = BlockingPool(threads: 4)
+    var outbound = HTTPClient.Configuration(tls: tls)
     outbound.proxies = configuration.outbound.proxies
     // Accounts of one platform ask one server, each with a question that is kept.
     outbound.longLivedPerOriginMax = 20_000
     outbound.connectionsMax = 24_000
-    client = HTTPClient(loop: loop, blocking: BlockingPool(threads: 4), configuration: outbound)
+    client = HTTPClient(loop: loop, blocking: names, configuration: outbound)
     files = FolderFileStore(folder: configuration.filesFolder, blocking: BlockingPool(threads: 2))
     caller = PlatformCaller(
       client: client, files: files, allowsPrivateAddresses: configuration.allowsPrivateAddresses)
+    let mailboxes = MailboxConnector(tls: tls, loop: loop, blocking: names)
     let node = parts.node
     tokens = TokenKeeper(store: parts.store, caller: caller, keys: node.keys, clock: node.clock)
     let states = AccountStates(store: parts.store, relay: parts.relay, log: node.log)
     let runner = SendRunner(
-      node: "\(parts.nodeID)", store: parts.store, caller: caller, gate: gate, tokens: tokens, states: states,
-      relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics, log: node.log,
-      loop: loop)
+      node: "\(parts.nodeID)", store: parts.store, caller: caller,
+      mail: MailSender(connector: mailboxes, caller: caller, log: node.log), gate: gate, tokens: tokens,
+      states: states, relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics,
+      log: node.log, loop: loop)
     worker = OutboxWorker(loop: loop, runner: runner, store: parts.store, relay: parts.relay, log: node.log)
     let poller = PollRunner(
-      store: parts.store, writers: parts.writers, caller: caller, gate: gate, tokens: tokens, keys: node.keys,
-      ids: parts.ids, clock: node.clock, metrics: parts.metrics, log: node.log, loop: loop)
+      store: parts.store, writers: parts.writers, caller: caller, mailboxes: mailboxes, gate: gate,
+      tokens: tokens, keys: node.keys, ids: parts.ids, clock: node.clock, metrics: parts.metrics,
+      log: node.log, loop: loop)
     let giver = PollReturn(
       store: parts.store, gate: gate, states: states, keys: node.keys, clock: node.clock,
       metrics: parts.metrics,

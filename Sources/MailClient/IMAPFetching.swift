@@ -117,7 +117,7 @@ extension IMAPClient {
     }
   }
 
-  private func search(_ first: UInt32, _ last: UInt32?) async throws(IMAPFailure) -> IMAPNumberSet {
+  func search(_ first: UInt32, _ last: UInt32?) async throws(IMAPFailure) -> IMAPNumberSet {
     var ranges: [ClosedRange<UInt32>] = []
     try await perform(.searchUIDs(first: first, last: last)) { (response) throws(IMAPFailure) in
       guard case .found(let set, _) = response else { return }
@@ -128,7 +128,7 @@ extension IMAPClient {
   }
 
   /// What is known of messages without their bodies.
-  private func summaries(of uids: [UInt32]) async throws(IMAPFailure) -> [FetchedMail] {
+  func summaries(of uids: [UInt32]) async throws(IMAPFailure) -> [FetchedMail] {
     guard !uids.isEmpty else { return [] }
     var items: [IMAPCommand.FetchItem] = [.flags, .internalDate, .size]
     if selection?.highestModSeq != nil { items.append(.modSeq) }

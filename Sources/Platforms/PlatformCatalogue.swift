@@ -27,6 +27,7 @@ package enum PlatformCatalogue {
     MattermostPlatform(),
     RocketChatPlatform(),
     ZulipPlatform(),
+    EmailPlatform(),
     MailgunPlatform(),
     SendGridPlatform(),
     PostmarkPlatform(),

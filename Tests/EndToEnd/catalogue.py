@@ -18,7 +18,7 @@ from postgres import Cluster
 
 FOLDER = ROOT / "Webhooks"
 # What is only polled has no webhook to send samples to.
-POLLED_ONLY = {"bluesky", "reddit"}
+POLLED_ONLY = {"bluesky", "email", "reddit"}
 NAMES = sorted(path.name for path in FOLDER.iterdir() if (path / "samples").is_dir() and path.name not in POLLED_ONLY)
 
 # The moment at which the samples' expected results are written: what has no time of its own has this one.

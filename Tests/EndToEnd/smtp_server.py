@@ -1,10 +1,11 @@
-"""A real SMTP server (aiosmtpd) for the tests of the mail client.
+"""A real SMTP server (aiosmtpd) for the tests of the mail client and of mailboxes.
 
     smtp_server.py FOLDER
 
 FOLDER holds cert.pem and key.pem. Prints three ports: plain without a login, STARTTLS with one, and implicit
 TLS with one; runs until its standard input ends or a line comes. Accepted messages become FOLDER/NUMBER.eml and NUMBER.json.
-The local part of a recipient says what happens to it: rcpt550, rcpt450, data554, data451.
+The local part of a recipient says what happens to it: rcpt550, rcpt450, data554, data451; held: kept, and answered after
+some seconds. Whoever logs in has the password.
 """
 
 import asyncio
@@ -47,11 +48,13 @@ class Keeper:
         }
         (self.folder / f"{self.number}.eml").write_bytes(envelope.original_content)
         (self.folder / f"{self.number}.json").write_text(json.dumps(facts))
+        if local == "held":
+            await asyncio.sleep(5)
         return f"250 2.0.0 queued as {self.number}"
 
 
 def authenticate(server, session, envelope, mechanism, data):
-    if data.login == b"ada" and data.password == "geheim-ü".encode():
+    if data.password == "geheim-ü".encode():
         session.user = data.login.decode()
         return AuthResult(success=True)
     return AuthResult(success=False, handled=False)

@@ -98,6 +98,33 @@ struct DovecotTests {
     }
   }
 
+  @Test("a mailbox is read from its end to its beginning, and a time is found in it by dates alone")
+  func backwards() async throws {
+    try await withSessions("backwards") { shard, hub, other in
+      shard.loop.assertInLoop()
+      // The third was moved here: it is older than what stands around it.
+      for (index, day) in [1, 2, 0, 3, 4].enumerated() {
+        _ = try await other.append(
+          try written("number \(index)"), to: "INBOX",
+          date: Timestamp(seconds: 1_600_000_000 + Int64(day) * 86_400))
+      }
+      let state = try await hub.select("INBOX")
+      let first = try await hub.page(before: state.uidNext, count: 2)
+      #expect(first.mails.map(\.uid) == [5, 4])
+      #expect(first.cursor.uid == 4)
+      #expect(!first.isLast)
+      let second = try await hub.page(before: first.cursor.uid, count: 10)
+      #expect(second.mails.map(\.uid) == [3, 2, 1])
+      #expect(second.isLast)
+      let nothing = try await hub.page(before: 1, count: 10)
+      #expect(nothing.mails.isEmpty && nothing.isLast)
+      for (day, uid) in [(0, 0), (1, 0), (2, 1), (3, 3), (4, 4), (5, 5)] as [(Int64, UInt32)] {
+        let time = Timestamp(seconds: 1_600_000_000 + day * 86_400)
+        #expect(try await hub.uid(before: time, end: state.uidNext) == uid)
+      }
+    }
+  }
+
   @Test("mail that comes while IDLE is on wakes it, and an idle is renewed")
   func idleWakes() async throws {
     let server = try TestDovecot.server()

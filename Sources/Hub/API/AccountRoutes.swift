@@ -105,7 +105,7 @@ extension RouteTable {
     _ account: UUIDv7, _ platform: any Platform, _ secrets: AccountSecrets, _ settings: AccountSettings,
     _ call: APICall, _ parts: HubAPI.Parts
   ) async throws {
-    guard platform is any PollingPlatform else { return }
+    guard platform is any PolledPlatform else { return }
     try await parts.store.setPolling(
       tenant: call.principal.tenant, account: account, platform: platform.name.rawValue,
       role: PollingPolicy.role(platform, secrets, settings),

@@ -35,7 +35,7 @@ package struct PollReturn: Sendable {
   package let sweepSeconds: Double
 
   func giveBack(_ poll: TakenPoll, _ end: PollEnd) async {
-    let plan = (PlatformCatalogue.named(poll.platform) as? any PollingPlatform)?.polling
+    let plan = (PlatformCatalogue.named(poll.platform) as? any PolledPlatform)?.polling
     var wait = 1.0
     var interval = poll.intervalSeconds
     var failures = 0

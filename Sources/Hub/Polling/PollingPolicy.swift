@@ -7,7 +7,7 @@ enum PollingPolicy {
   /// The role of `polls`: live, sweep or off.
   static func role(_ platform: any Platform, _ secrets: AccountSecrets, _ settings: AccountSettings) -> String
   {
-    guard let poller = platform as? any PollingPlatform, settings.polling != .off, poller.canPoll(secrets)
+    guard let poller = platform as? any PolledPlatform, settings.polling != .off, poller.canPoll(secrets)
     else {
       return "off"
     }
@@ -23,7 +23,7 @@ enum PollingPolicy {
   static func historyAfter(
     _ platform: any Platform, _ settings: AccountSettings, now: Timestamp
   ) -> Timestamp? {
-    guard let poller = platform as? any PollingPlatform, poller.polling.hasHistory, settings.historyDays > 0
+    guard let poller = platform as? any PolledPlatform, poller.polling.hasHistory, settings.historyDays > 0
     else {
       return nil
     }

@@ -20,6 +20,7 @@ package struct SendRunner: Sendable {
   package let node: String
   package let store: HubStore
   package let caller: PlatformCaller
+  package let mail: MailSender
   package let gate: RateGate
   package let tokens: TokenKeeper
   package let states: AccountStates
@@ -109,6 +110,16 @@ package struct SendRunner: Sendable {
           answers.append(try await caller.call(request, attached: Self.files(job.action)))
         } catch {
           return .failure(Self.failure(error, isRepeatable: request.isRepeatable || job.isRepeatable))
+        }
+      case .mail(let draft):
+        guard let access = (platform as? any MailboxPlatform)?.mailbox(send.secrets, token: send.token) else {
+          return .failure(
+            APIFailure("the account's credentials are not complete", .credentials(action: "complete them")))
+        }
+        do throws(APIFailure) {
+          answers.append(try await mail.send(draft, Self.files(job.action), access))
+        } catch {
+          return .failure(error)
         }
       }
     }

@@ -62,6 +62,18 @@ package struct IMAPNumberSet: Sendable, Equatable, CustomStringConvertible {
     return numbers
   }
 
+  /// The last numbers in rising order, at most `limit`.
+  package func suffix(_ limit: Int) -> [UInt32] {
+    var numbers: [UInt32] = []
+    for range in ranges.reversed() {
+      for number in range.reversed() {
+        guard numbers.count < limit else { return numbers.reversed() }
+        numbers.append(number)
+      }
+    }
+    return numbers.reversed()
+  }
+
   package func contains(_ number: UInt32) -> Bool {
     var low = 0
     var high = ranges.count

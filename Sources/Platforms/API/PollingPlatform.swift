@@ -2,13 +2,16 @@ package import Bytes
 package import JSON
 import Messaging
 
-/// A platform that can be read by asking. Pure: a cursor goes in, the next call comes out.
-package protocol PollingPlatform: Platform {
+/// A platform that can be read by asking, in whatever way: see `PollingPlatform` and `MailboxPlatform`.
+package protocol PolledPlatform: Platform {
   var polling: PollingPlan { get }
 
   /// Whether the credentials are enough to poll.
   func canPoll(_ secrets: AccountSecrets) -> Bool
+}
 
+/// A platform that is asked by calls of its API. Pure: a cursor goes in, the next call comes out.
+package protocol PollingPlatform: PolledPlatform {
   /// The next step of a poll. Called first without answers, then with the answer to each call that it asked
   /// for, until it ends. The same answers give the same step, so a stored poll can be read again.
   func poll(_ job: PollJob, after answers: [APIAnswer]) -> PollStep

@@ -1,5 +1,6 @@
 package import Bytes
 package import JSON
+package import MailWire
 package import Messaging
 
 /// A platform on which users can answer. Pure: a job goes in, the next call comes out.
@@ -75,6 +76,9 @@ package struct SendJob: Sendable, Equatable {
 /// What is to be done next for a job.
 package enum SendStep: Sendable, Equatable {
   case call(APIRequest)
+  /// To be sent by mail, with the job's files; of a `MailboxPlatform`. Its answer has the status and the
+  /// words of the mail server that took it.
+  case mail(MailDraft)
   case done(SendReceipt)
   case failed(APIFailure)
 }
