@@ -105,7 +105,7 @@ let package = Package(
       ]),
 
     // What must hold for every input of a parser, for the fuzzer and for the tests.
-    module("Fuzzing", ["SocketIOWire", "WebSocketWire", "HTTPWire", "Security", "JSON", "Bytes"]),
+    module("Fuzzing", ["SocketIOWire", "WebSocketWire", "HTTPWire", "MIME", "Security", "JSON", "Bytes"]),
 
     // The build tool that carries Migrations/ and Webhooks/ into the binary.
     .executableTarget(name: "embed-files", swiftSettings: settings),

@@ -40,6 +40,8 @@ package struct FuzzEntry: Sendable {
     FuzzEntry("socketio", SocketIOFuzz.packets),
     FuzzEntry("jwt", JWTFuzz.token),
     FuzzEntry("json", JSONFuzz.document),
+    FuzzEntry("multipart", MIMEFuzz.form),
+    FuzzEntry("mail", MIMEFuzz.mail),
   ]
 }
 
