@@ -45,12 +45,18 @@ package enum JSONValue: Sendable, Hashable {
 
   /// - Parameter value: what `JSONSerialization` gives, and nothing else.
   private init(parsed value: Any) {
-    switch value {
-    case let text as String: self = .string(text)
-    case let members as [String: Any]: self = .object(members.mapValues { JSONValue(parsed: $0) })
-    case let elements as [Any]: self = .array(elements.map { JSONValue(parsed: $0) })
-    case let number as NSNumber: self.init(number)
-    default: self = .null
+    // Types are compared before a cast: one that fails looks for bridges, and costs more than reading did.
+    let type = Swift.type(of: value)
+    if type == String.self, let text = value as? String {
+      self = .string(text)
+    } else if type == [String: Any].self, let members = value as? [String: Any] {
+      self = .object(members.mapValues { JSONValue(parsed: $0) })
+    } else if type == [Any].self, let elements = value as? [Any] {
+      self = .array(elements.map { JSONValue(parsed: $0) })
+    } else if let number = value as? NSNumber {
+      self.init(number)
+    } else {
+      self = .null
     }
   }
 

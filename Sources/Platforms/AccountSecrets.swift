@@ -10,6 +10,8 @@ package struct AccountSecrets: Sendable, Equatable, CustomStringConvertible, Cus
   package static let valueBytesMax = 8_192
 
   private var values: [String: [String]]
+  /// Of these values; copies share it.
+  private let keys = PEMKeys()
 
   package init(_ values: [String: [String]] = [:]) {
     self.values = values
@@ -46,6 +48,9 @@ package struct AccountSecrets: Sendable, Equatable, CustomStringConvertible, Cus
   /// All valid values, newest first; none when the credential is not there.
   package subscript(name: String) -> [String] { values[name] ?? [] }
 
+  /// The RSA keys among a credential's values. They are read once for all copies of these secrets.
+  func rsaKeys(_ name: String) -> [RSAOAEP] { self[name].compactMap { keys.rsa($0) } }
+
   package var names: [String] { values.keys.sorted() }
 
   /// Whether one of the valid values is this text. Every value is compared, so the time does not tell
@@ -59,6 +64,10 @@ package struct AccountSecrets: Sendable, Equatable, CustomStringConvertible, Cus
     var isFound = false
     for value in self[name] where !value.isEmpty && check(value) { isFound = true }
     return isFound
+  }
+
+  package static func == (left: AccountSecrets, right: AccountSecrets) -> Bool {
+    left.values == right.values
   }
 
   /// Replaces a credential.

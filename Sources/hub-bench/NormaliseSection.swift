@@ -1,5 +1,4 @@
 import Bytes
-import EventLoop
 import Hub
 import Platforms
 
@@ -46,7 +45,7 @@ struct NormaliseSection {
     var sum = Sum()
     let turns = 50
     for turn in 0...turns {
-      let start = LoopInstant.current()
+      let start = ThreadClock.seconds
       var messages = 0
       for delivery in deliveries {
         // A delivery of nothing but a status costs what it costs: it counts as one.
@@ -54,7 +53,7 @@ struct NormaliseSection {
       }
       // The first turn fills the caches.
       guard turn > 0 else { continue }
-      sum.seconds += (LoopInstant.current() - start).inSeconds
+      sum.seconds += ThreadClock.seconds - start
       sum.messages += messages
     }
     return sum

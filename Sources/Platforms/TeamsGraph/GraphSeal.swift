@@ -18,7 +18,7 @@ struct GraphSeal {
   private var opened: [String: [UInt8]?] = [:]
 
   init(_ secrets: AccountSecrets) {
-    keys = secrets[TeamsGraphPlatform.keyField].compactMap { RSAOAEP(pem: $0) }
+    keys = secrets.rsaKeys(TeamsGraphPlatform.keyField)
   }
 
   /// The content, once its signature is good.
