@@ -100,6 +100,7 @@ package final class HubNode: Sendable {
           tls: tls, outbox: outbound.outbox(pools[index].store)))
     }
     try await waitForDatabase(pools, writers)
+    try await savePlatforms(pools[0].store, on: loops[0])
     relay.connect(shards.map(\.gateway))
     for shard in shards { shard.connect(siblings: shards) }
     running.withLock {
@@ -117,6 +118,14 @@ package final class HubNode: Sendable {
     startHousekeeping(pools[0].store, on: loops[0])
     outbound.start()
     status.set(.ready)
+  }
+
+  /// Before the doors open: conversations show it.
+  private func savePlatforms(_ store: HubStore, on loop: EventLoop) async throws {
+    try await loop.shard.run { shard in
+      shard.assertIsolated()
+      try await store.savePlatforms(PlatformCatalogue.all)
+    }
   }
 
   /// Makes the apps that the configuration names. One that it no longer names stays.

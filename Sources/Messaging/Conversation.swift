@@ -60,12 +60,14 @@ package struct ConversationCapabilities: Sendable, Hashable {
   package var deleteAgeMax: Int?
   /// Seconds after the other side's last message during which free messages can be sent; nil: always.
   package var replyWindow: Int?
+  /// The member of a message's `platform` with which it can be sent after the window; nil: nothing can.
+  package var afterReplyWindow: String?
 
   package init(
     canReply: Bool = false, canReact: Bool = false, canEdit: Bool = false, canDelete: Bool = false,
     canAttach: Bool = false, canQuote: Bool = false, hasReceipts: Bool = false, hasTyping: Bool = false,
     textUnitsMax: Int? = nil, kinds: [MessageKind] = [], editAgeMax: Int? = nil,
-    deleteAgeMax: Int? = nil, replyWindow: Int? = nil
+    deleteAgeMax: Int? = nil, replyWindow: Int? = nil, afterReplyWindow: String? = nil
   ) {
     self.canReply = canReply
     self.canReact = canReact
@@ -80,6 +82,7 @@ package struct ConversationCapabilities: Sendable, Hashable {
     self.editAgeMax = editAgeMax
     self.deleteAgeMax = deleteAgeMax
     self.replyWindow = replyWindow
+    self.afterReplyWindow = afterReplyWindow
   }
 
   package var json: JSONValue {
@@ -91,6 +94,7 @@ package struct ConversationCapabilities: Sendable, Hashable {
       "textMax": number(textUnitsMax), "kinds": .array(kinds.map { .string($0.rawValue) }),
       "editMaxAge": number(editAgeMax), "deleteMaxAge": number(deleteAgeMax),
       "replyWindow": number(replyWindow),
+      "afterReplyWindow": afterReplyWindow.map { .string($0) } ?? .null,
     ]
   }
 }

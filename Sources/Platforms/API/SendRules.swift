@@ -59,12 +59,12 @@ package enum SendRules {
     return SendRefusal(.textTooLong, "\(platform.displayName) takes \(max) characters at most, not \(count)")
   }
 
-  /// A message that the platform itself approved (a template) may be sent at any time.
+  /// Some messages may be sent at any time: those that the platform itself approved (templates), for one.
   private static func closed(
     _ can: ConversationCapabilities, _ platform: any Platform, _ message: OutboundMessage, _ job: SendJob
   ) -> SendRefusal? {
-    guard let window = can.replyWindow, message.extras?["template"] == nil, message.extras?["tag"] == nil
-    else { return nil }
+    guard let window = can.replyWindow else { return nil }
+    if let free = can.afterReplyWindow, message.extras?[free] != nil { return nil }
     guard let last = job.lastInboundAt else {
       return SendRefusal(.replyWindowClosed, "on \(platform.displayName) the other side has to write first")
     }

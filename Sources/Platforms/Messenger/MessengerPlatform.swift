@@ -10,7 +10,8 @@ struct MessengerPlatform: Platform {
   let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canAttach: true, canQuote: true, hasReceipts: true, hasTyping: true,
-    textUnitsMax: 2_000, kinds: [.text, .image, .video, .audio, .file], replyWindow: 86_400)
+    textUnitsMax: 2_000, kinds: [.text, .image, .video, .audio, .file], replyWindow: 86_400,
+    afterReplyWindow: "tag")
 
   static let pageField = "pageId"
 

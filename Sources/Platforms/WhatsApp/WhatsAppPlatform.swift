@@ -14,7 +14,7 @@ struct WhatsAppPlatform: Platform {
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canAttach: true, canQuote: true, hasReceipts: true, hasTyping: true,
     textUnitsMax: 4_096, kinds: [.text, .image, .video, .audio, .file, .sticker, .location, .contact],
-    replyWindow: 86_400)
+    replyWindow: 86_400, afterReplyWindow: "template")
 
   private static let phoneField = "phoneNumberId"
 
