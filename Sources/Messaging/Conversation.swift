@@ -43,6 +43,9 @@ package struct Person: Sendable, Hashable {
 package struct ConversationCapabilities: Sendable, Hashable {
   package var canReply: Bool
   package var canReact: Bool
+  /// Reactions that the account can have on one message; nil: no limit is known. Of one, the next takes the
+  /// place.
+  package var reactionsMax: Int?
   package var canEdit: Bool
   package var canDelete: Bool
   package var canAttach: Bool
@@ -64,13 +67,15 @@ package struct ConversationCapabilities: Sendable, Hashable {
   package var afterReplyWindow: String?
 
   package init(
-    canReply: Bool = false, canReact: Bool = false, canEdit: Bool = false, canDelete: Bool = false,
+    canReply: Bool = false, canReact: Bool = false, reactionsMax: Int? = nil, canEdit: Bool = false,
+    canDelete: Bool = false,
     canAttach: Bool = false, canQuote: Bool = false, hasReceipts: Bool = false, hasTyping: Bool = false,
     textUnitsMax: Int? = nil, kinds: [MessageKind] = [], editAgeMax: Int? = nil,
     deleteAgeMax: Int? = nil, replyWindow: Int? = nil, afterReplyWindow: String? = nil
   ) {
     self.canReply = canReply
     self.canReact = canReact
+    self.reactionsMax = reactionsMax
     self.canEdit = canEdit
     self.canDelete = canDelete
     self.canAttach = canAttach
@@ -88,7 +93,8 @@ package struct ConversationCapabilities: Sendable, Hashable {
   package var json: JSONValue {
     func number(_ value: Int?) -> JSONValue { value.map { .integer(Int64($0)) } ?? .null }
     return [
-      "reply": .bool(canReply), "react": .bool(canReact), "edit": .bool(canEdit),
+      "reply": .bool(canReply), "react": .bool(canReact),
+      "reactionsMax": number(reactionsMax), "edit": .bool(canEdit),
       "delete": .bool(canDelete), "attach": .bool(canAttach), "quote": .bool(canQuote),
       "receipts": .bool(hasReceipts), "typing": .bool(hasTyping),
       "textMax": number(textUnitsMax), "kinds": .array(kinds.map { .string($0.rawValue) }),

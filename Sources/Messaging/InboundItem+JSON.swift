@@ -24,7 +24,7 @@ extension InboundItem {
         "reaction", item.conversation,
         [
           "id": .string(item.externalID), "actor": item.actor.json, "change": item.change.json,
-          "at": .string(item.at.rfc3339), "order": .integer(item.order),
+          "at": .string(item.at.rfc3339), "order": .integer(item.order), "own": item.isOwn ? true : nil,
         ])
     case .status(let item):
       members(

@@ -79,17 +79,20 @@ package struct ReactionChange: Sendable, Hashable {
   package var conversation: ConversationRef
   package var externalID: String
   package var actor: Person
+  /// The account itself reacted, here or in another client. What the actor is called does not matter then.
+  package var isOwn: Bool
   package var change: Change
   package var at: Timestamp
   package var order: Int64
 
   package init(
-    conversation: ConversationRef, externalID: String, actor: Person, change: Change, at: Timestamp,
-    order: Int64 = 0
+    conversation: ConversationRef, externalID: String, actor: Person, isOwn: Bool = false, change: Change,
+    at: Timestamp, order: Int64 = 0
   ) {
     self.conversation = conversation
     self.externalID = externalID
     self.actor = actor
+    self.isOwn = isOwn
     self.change = change
     self.at = at
     self.order = order

@@ -192,7 +192,8 @@ package struct SendRunner: Sendable {
     switch outcome {
     case .sent(let receipt):
       if case .message = job.action { return try await store.jobSent(job, node: node, receipt) }
-      return try await store.jobApplied(job, node: node, Self.change(job, now: now))
+      let can = PlatformCatalogue.named(job.platform)?.capabilities
+      return try await store.jobApplied(job, node: node, Self.change(job, can, now: now))
     case .failed(let reason, let canRetry):
       return try await store.jobFailed(job, node: node, reason: reason, canRetry: canRetry)
     case .later(let seconds, let reason, let counts):
@@ -205,8 +206,11 @@ package struct SendRunner: Sendable {
     }
   }
 
-  /// What a change on the platform comes to in the hub. Nobody else's events tell of it.
-  private static func change(_ job: OutboxJob, now: Timestamp) -> InboundItem? {
+  /// What a change on the platform comes to in the hub. Where the platform tells of it too, the store
+  /// recognises that.
+  private static func change(
+    _ job: OutboxJob, _ can: ConversationCapabilities?, now: Timestamp
+  ) -> InboundItem? {
     // The conversation is the job's own; the item's is not looked at.
     let conversation = ConversationRef(externalID: "", kind: .direct)
     switch job.action {
@@ -218,10 +222,14 @@ package struct SendRunner: Sendable {
     case .delete(let id):
       return .delete(MessageDeletion(conversation: conversation, externalIDs: [id], at: now))
     case .react(let id, let emoji, let isSet):
+      let replaces = can?.reactionsMax == 1
+      let change: ReactionChange.Change =
+        replaces ? .replace(isSet ? [emoji] : []) : isSet ? .add(emoji) : .remove(emoji)
       return .reaction(
         ReactionChange(
-          conversation: conversation, externalID: id, actor: Person(id: job.user),
-          change: isSet ? .add(emoji) : .remove(emoji), at: now))
+          conversation: conversation, externalID: id, actor: Person(id: job.user), isOwn: true,
+          change: change,
+          at: now))
     case .message, .read, .typing: return nil
     }
   }

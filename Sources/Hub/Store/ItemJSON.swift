@@ -99,12 +99,13 @@ enum ItemJSON {
       case .add(let one): ("add", [one])
       case .remove(let one): ("remove", [one])
       }
+    var body: [String: JSONValue] = [
+      "op": .string(operation), "emoji": .array(emoji.map { .string($0) }), "actor": person(reaction.actor),
+    ]
+    if reaction.isOwn { body["own"] = true }
     return Change(
       kind: "reaction", conversation: reaction.conversation.externalID, message: reaction.externalID,
-      at: reaction.at, order: reaction.order,
-      body: [
-        "op": .string(operation), "emoji": .array(emoji.map { .string($0) }), "actor": person(reaction.actor),
-      ])
+      at: reaction.at, order: reaction.order, body: .object(body))
   }
 
   private static func change(_ status: StatusChange) -> Change {

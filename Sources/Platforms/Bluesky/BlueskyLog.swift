@@ -82,10 +82,10 @@ struct BlueskyLog {
     _ reaction: JSONReader, _ message: JSONReader, _ id: String, isAdded: Bool
   ) throws(NormaliseError) -> ReactionChange {
     let value = MessageText.sanitised(try reaction.requiredID("value"), bytesMax: 128)
-    let actor = person(try reaction.requiredObject("sender").requiredID("did"), id)
+    let sender = try reaction.requiredObject("sender").requiredID("did")
     return ReactionChange(
-      conversation: place(id), externalID: try message.requiredID("id"), actor: actor,
-      change: isAdded ? .add(value) : .remove(value),
+      conversation: place(id), externalID: try message.requiredID("id"),
+      actor: person(sender, id), isOwn: sender == own, change: isAdded ? .add(value) : .remove(value),
       at: isAdded ? try Self.time(reaction, "createdAt") ?? receivedAt : receivedAt)
   }
 

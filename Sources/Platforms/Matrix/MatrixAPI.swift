@@ -15,12 +15,6 @@ enum MatrixAPI {
     secrets[MatrixPlatform.userField].first { !$0.isEmpty && !$0.hasSuffix("*") } ?? account
   }
 
-  /// Whom the hub acts for as an application service: the service has no other client. nil: it does not.
-  static func serviceUser(_ secrets: AccountSecrets) -> String? {
-    guard secrets.first(accessTokenField) == nil, fault(in: secrets) == nil else { return nil }
-    return user(secrets, account: nil)
-  }
-
   static func fault(in secrets: AccountSecrets) -> SendRefusal? {
     guard secrets.server(homeserverField) != nil else {
       return SendRefusal(.missingCredentials, "the account has no \(homeserverField)")

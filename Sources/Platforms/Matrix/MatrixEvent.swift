@@ -22,22 +22,19 @@ struct MatrixEvent {
   private let content: JSONReader
   private let isDirect: Bool
   private let names: [String: String]
-  private let actor: String?
 
   /// - Parameters:
   ///   - isDirect: the room is known to be a conversation of two.
   ///   - names: how people in the room are called, by their ids.
-  ///   - actor: whom nobody but the hub acts for.
   init(
     _ reader: JSONReader, own: [String], receivedAt: Timestamp, isDirect: Bool = false,
-    names: [String: String] = [:], actor: String? = nil
+    names: [String: String] = [:]
   ) throws(NormaliseError) {
     self.reader = reader
     self.own = own
     self.receivedAt = receivedAt
     self.isDirect = isDirect
     self.names = names
-    self.actor = actor
     type = try reader.required("type", reader.text("type"))
     content = try reader.object("content") ?? JSONReader([:])
   }
@@ -58,14 +55,6 @@ struct MatrixEvent {
     }
   }
 
-  /// Whether the hub did it, which then knows of it: the key that comes back to its sender is one of a job.
-  private func isDoneHere() throws(NormaliseError) -> Bool {
-    let sender = try reader.requiredID("sender")
-    if sender == actor { return true }
-    let key = try reader.object("unsigned")?.id("transaction_id")
-    return isOwn(sender) && key.flatMap { UUIDv7($0) } != nil
-  }
-
   // MARK: Events
 
   func items() throws(NormaliseError) -> [InboundItem] {
@@ -77,14 +66,13 @@ struct MatrixEvent {
       if try relation?.text("rel_type") == "m.replace" { return [try edit(relation)] }
       return [.message(try message(content))]
     case "m.reaction":
-      guard let relation, try relation.text("rel_type") == "m.annotation", !(try isDoneHere()) else {
-        return []
-      }
+      guard let relation, try relation.text("rel_type") == "m.annotation" else { return [] }
+      let sender = try reader.requiredID("sender")
       return [
         .reaction(
           ReactionChange(
             conversation: try room(), externalID: try relation.requiredID("event_id"),
-            actor: person(try reader.requiredID("sender")),
+            actor: person(sender), isOwn: isOwn(sender),
             change: .add(MessageText.sanitised(try relation.requiredID("key"), bytesMax: 128)), at: try at()))
       ]
     case "m.room.redaction":

@@ -92,12 +92,11 @@ struct MatrixPlatform: Platform {
   func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised {
     let body = try JSONReader(body: delivery.body)
     let own = delivery.secrets[Self.userField]
-    let actor = MatrixAPI.serviceUser(delivery.secrets)
     var result = Normalised()
     for name in ["events", "ephemeral", "de.sorunome.msc2409.ephemeral"] {
       for event in try body.objects(name, max: Self.eventsMax) ?? [] {
         do throws(NormaliseError) {
-          let read = try MatrixEvent(event, own: own, receivedAt: delivery.receivedAt, actor: actor)
+          let read = try MatrixEvent(event, own: own, receivedAt: delivery.receivedAt)
           result.add(try name == "events" ? read.items() : read.ephemeral())
         } catch {
           result.faults.append(error)

@@ -129,8 +129,8 @@ struct MatrixSync {
       ReactionChange(
         conversation: ConversationRef(
           externalID: room, kind: cursor.direct.contains(room) ? .direct : .group),
-        externalID: reaction.message, actor: Person(id: reaction.sender), change: .remove(reaction.key),
-        at: at))
+        externalID: reaction.message, actor: Person(id: reaction.sender),
+        isOwn: own.contains(reaction.sender), change: .remove(reaction.key), at: at))
   }
 
   /// How members of a room are called.

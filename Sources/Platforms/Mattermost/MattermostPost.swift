@@ -107,8 +107,8 @@ struct MattermostPost {
     return byUser.sorted { $0.key < $1.key }.map { user, emoji in
       .reaction(
         ReactionChange(
-          conversation: conversation, externalID: id, actor: person(user), change: .replace(emoji),
-          at: changed))
+          conversation: conversation, externalID: id, actor: person(user), isOwn: user == own,
+          change: .replace(emoji), at: changed))
     }
   }
 }

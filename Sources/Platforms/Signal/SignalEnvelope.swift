@@ -117,8 +117,7 @@ struct SignalEnvelope {
           ReactionChange(
             conversation: conversation,
             externalID: try target(reaction, "targetAuthor", "targetSentTimestamp", conversation),
-            actor: source,
-            change: .replace(isGone ? [] : [emoji]), at: at))
+            actor: source, isOwn: isOwn, change: .replace(isGone ? [] : [emoji]), at: at))
       ]
     }
     if let deletion = try data.object("remoteDelete") {

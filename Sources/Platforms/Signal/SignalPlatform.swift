@@ -13,7 +13,8 @@ struct SignalPlatform: Platform {
   let displayName = "Signal"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
+    canReply: true, canReact: true, reactionsMax: 1, canEdit: true, canDelete: true, canAttach: true,
+    canQuote: true,
     hasReceipts: true, hasTyping: true, kinds: [.text, .image, .video, .audio, .file, .sticker],
     editAgeMax: 86_400, deleteAgeMax: 86_400)
 

@@ -166,11 +166,12 @@ struct SlackEvent {
     guard try item.text("type") ?? "message" == "message" else {
       return .message(try other(event, isAdded ? "reaction_added" : "reaction_removed"))
     }
-    let emoji = ":\(MessageText.sanitised(try event.requiredID("reaction"), bytesMax: 128)):"
+    let emoji = SlackEmoji.sign(MessageText.sanitised(try event.requiredID("reaction"), bytesMax: 128))
     return .reaction(
       ReactionChange(
         conversation: try Self.conversation(item), externalID: try item.requiredID("ts"),
-        actor: Person(id: try event.requiredID("user")), change: isAdded ? .add(emoji) : .remove(emoji),
+        actor: Person(id: try event.requiredID("user")), isOwn: try isOwn(event),
+        change: isAdded ? .add(emoji) : .remove(emoji),
         at: Self.time(try event.text("event_ts")) ?? receivedAt))
   }
 

@@ -175,24 +175,23 @@ extension SlackPlatform: SendingPlatform {
 
 /// Slack's names of emoji: what stands between colons, and of the common ones that are given as such.
 enum SlackEmoji {
-  private static let names = [
-    "👍": "+1", "👎": "-1", "❤": "heart", "😂": "joy", "😮": "open_mouth", "😢": "cry", "😭": "sob",
-    "🙏": "pray", "🔥": "fire", "🎉": "tada", "👏": "clap", "👀": "eyes", "✅": "white_check_mark", "❌": "x",
-    "✔": "heavy_check_mark", "😄": "smile", "😀": "grinning", "😊": "blush", "😍": "heart_eyes",
-    "🤔": "thinking_face", "💯": "100", "🚀": "rocket", "👋": "wave", "🙌": "raised_hands", "⭐": "star",
-    "😡": "rage", "😉": "wink", "😅": "sweat_smile", "🤣": "rolling_on_the_floor_laughing", "💪": "muscle",
-    "👌": "ok_hand", "🙂": "slightly_smiling_face", "😎": "sunglasses", "💔": "broken_heart",
-    "➕":
-      "heavy_plus_sign", "⚠": "warning", "❓": "question", "❗": "exclamation", "✨": "sparkles",
+  /// Where Slack has another name than the rest.
+  private static let own = [
+    "🤔": "thinking_face", "🤣": "rolling_on_the_floor_laughing", "➕": "heavy_plus_sign",
   ]
+  private static let signs = Dictionary(own.map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
 
+  /// The name, without colons, of a sign or of a name, with its tone of skin (`+1::skin-tone-2`); nil: the
+  /// sign has none here.
   static func name(_ emoji: String) -> String? {
-    let plain = String(String.UnicodeScalarView(emoji.unicodeScalars.filter { $0.value != 0xfe0f }))
-    if let name = names[plain] { return name }
+    if let name = own[emoji] ?? EmojiName.name(emoji) { return name }
     let inner = emoji.hasPrefix(":") && emoji.hasSuffix(":") ? String(emoji.dropFirst().dropLast()) : emoji
     let isName = inner.utf8.allSatisfy { byte in
       (48...57).contains(byte) || (97...122).contains(byte) || "_-+':".utf8.contains(byte)
     }
     return isName && !inner.isEmpty && inner.utf8.count <= 100 ? inner : nil
   }
+
+  /// The sign of a name, or the name in colons.
+  static func sign(_ name: String) -> String { signs[name] ?? EmojiName.sign(name) }
 }

@@ -151,7 +151,9 @@ struct GraphMessage {
       found[actor.id].map { own in
         .reaction(
           ReactionChange(
-            conversation: conversation, externalID: id, actor: actor, change: .replace(own.names), at: own.at)
+            conversation: conversation, externalID: id, actor: actor,
+            isOwn: secrets[TeamsGraphPlatform.userField].contains(actor.id), change: .replace(own.names),
+            at: own.at)
         )
       }
     }

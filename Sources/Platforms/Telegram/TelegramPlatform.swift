@@ -11,7 +11,8 @@ struct TelegramPlatform: Platform {
   let displayName = "Telegram"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
+    canReply: true, canReact: true, reactionsMax: 1, canEdit: true, canDelete: true, canAttach: true,
+    canQuote: true,
     textUnitsMax: 4_096, kinds: [.text, .image, .video, .audio, .file, .sticker, .location, .contact, .poll],
     deleteAgeMax: 172_800)
 

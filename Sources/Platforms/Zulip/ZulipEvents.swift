@@ -119,10 +119,11 @@ struct ZulipEvents {
     let id = try event.required("message_id", event.integer("message_id"))
     guard let place = try place(event, id) else { return [] }
     let emoji = try ZulipMessage.emoji(event)
+    let actor = try ZulipMessage.actor(event)
     return [
       .reaction(
         ReactionChange(
-          conversation: place, externalID: String(id), actor: try ZulipMessage.actor(event),
+          conversation: place, externalID: String(id), actor: actor, isOwn: actor.id == cursor.user,
           change: try event.text("op") == "remove" ? .remove(emoji) : .add(emoji), at: job.now,
           order: try event.integer("id") ?? 0))
     ]

@@ -75,11 +75,12 @@ struct ZulipMessage {
     if let edited = try edit(said) { items.append(edited) }
     let at = Timestamp(seconds: try message.integer("last_edit_timestamp") ?? said.sentAt.seconds).clamped
     for reaction in try message.objects("reactions") ?? [] {
+      let actor = try Self.actor(reaction)
       items.append(
         .reaction(
           ReactionChange(
-            conversation: said.conversation, externalID: said.externalID, actor: try Self.actor(reaction),
-            change: .add(try Self.emoji(reaction)), at: at)))
+            conversation: said.conversation, externalID: said.externalID, actor: actor,
+            isOwn: actor.id == own, change: .add(try Self.emoji(reaction)), at: at)))
     }
     return items
   }
