@@ -61,6 +61,10 @@ import Testing
     .merging(MailProviderSendingTests.secretsByName) { $1 }
     .merging(["signal": SignalSendingTests.secrets, "vonage": VonageSendingTests.secrets]) { $1 }
     .merging(BirdSendingTests.secrets) { $1 }
+    .merging([
+      "wechat": WeChatSendingTests.secrets, "zalo": ZaloSendingTests.secrets,
+      "kakaotalk": KakaoTalkSendingTests.secrets,
+    ]) { $1 }
     .merging(["matrix": ["homeserver": ["https://hs"], "accessToken": ["t"]]]) { $1 }
 
   private static let actions: [OutboundAction] = [

@@ -69,9 +69,10 @@ package enum SendRules {
       return SendRefusal(.replyWindowClosed, "on \(platform.displayName) the other side has to write first")
     }
     guard job.now.seconds - last.seconds > Int64(window) else { return nil }
+    let length = window < 3_600 ? "\(window) seconds" : "\(window / 3_600) hours"
     return SendRefusal(
       .replyWindowClosed,
-      "\(platform.displayName) lets answers through for \(window / 3_600) hours after the other side wrote; "
+      "\(platform.displayName) lets answers through for \(length) after the other side wrote; "
         + "its last message is from \(last.rfc3339)")
   }
 
