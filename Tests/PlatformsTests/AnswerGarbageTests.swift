@@ -63,7 +63,7 @@ import Testing
     .merging(BirdSendingTests.secrets) { $1 }
     .merging([
       "wechat": WeChatSendingTests.secrets, "zalo": ZaloSendingTests.secrets,
-      "kakaotalk": KakaoTalkSendingTests.secrets,
+      "kakaotalk": KakaoTalkSendingTests.secrets, "teams-graph": GraphSendingTests.secrets,
     ]) { $1 }
     .merging(["matrix": ["homeserver": ["https://hs"], "accessToken": ["t"]]]) { $1 }
 
