@@ -49,6 +49,8 @@ package struct ConversationCapabilities: Sendable, Hashable {
   package var canQuote: Bool
   /// The platform tells when a message was delivered or read.
   package var hasReceipts: Bool
+  /// The platform can be told that the account has read; whether anybody is shown that is its own matter.
+  package var canMarkRead: Bool
   package var hasTyping: Bool
   /// UTF-16 units of one message's text; nil: no limit is known.
   package var textUnitsMax: Int?
@@ -63,7 +65,8 @@ package struct ConversationCapabilities: Sendable, Hashable {
 
   package init(
     canReply: Bool = false, canReact: Bool = false, canEdit: Bool = false, canDelete: Bool = false,
-    canAttach: Bool = false, canQuote: Bool = false, hasReceipts: Bool = false, hasTyping: Bool = false,
+    canAttach: Bool = false, canQuote: Bool = false, hasReceipts: Bool = false, canMarkRead: Bool = false,
+    hasTyping: Bool = false,
     textUnitsMax: Int? = nil, kinds: [MessageKind] = [], editAgeMax: Int? = nil,
     deleteAgeMax: Int? = nil, replyWindow: Int? = nil
   ) {
@@ -74,6 +77,7 @@ package struct ConversationCapabilities: Sendable, Hashable {
     self.canAttach = canAttach
     self.canQuote = canQuote
     self.hasReceipts = hasReceipts
+    self.canMarkRead = canMarkRead
     self.hasTyping = hasTyping
     self.textUnitsMax = textUnitsMax
     self.kinds = kinds
@@ -87,7 +91,7 @@ package struct ConversationCapabilities: Sendable, Hashable {
     return [
       "reply": .bool(canReply), "react": .bool(canReact), "edit": .bool(canEdit),
       "delete": .bool(canDelete), "attach": .bool(canAttach), "quote": .bool(canQuote),
-      "receipts": .bool(hasReceipts), "typing": .bool(hasTyping),
+      "receipts": .bool(hasReceipts), "markRead": .bool(canMarkRead), "typing": .bool(hasTyping),
       "textMax": number(textUnitsMax), "kinds": .array(kinds.map { .string($0.rawValue) }),
       "editMaxAge": number(editAgeMax), "deleteMaxAge": number(deleteAgeMax),
       "replyWindow": number(replyWindow),

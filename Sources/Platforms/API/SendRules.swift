@@ -29,7 +29,7 @@ package enum SendRules {
       case .edit(let edit): edited(edit.text, can, platform, target, job.now)
       case .delete: deleted(can, platform, target, job.now)
       case .react: can.canReact ? nil : unable(platform, "takes no reactions")
-      case .read: can.hasReceipts ? nil : unable(platform, "takes no read receipts")
+      case .read: can.canMarkRead ? nil : unable(platform, "is not told what was read")
       case .typing: can.hasTyping ? nil : unable(platform, "does not show typing")
       }
     return refusal ?? sender.refusal(of: job.action, job)

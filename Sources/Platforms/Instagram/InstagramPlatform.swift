@@ -11,7 +11,8 @@ struct InstagramPlatform: Platform {
   let parserVersion = 2
   /// Instagram counts 1,000 bytes of UTF-8: text of another script than Latin may be refused before.
   let capabilities = ConversationCapabilities(
-    canReply: true, canReact: true, canAttach: true, canQuote: true, hasReceipts: true, hasTyping: true,
+    canReply: true, canReact: true, canAttach: true, canQuote: true, hasReceipts: true, canMarkRead: true,
+    hasTyping: true,
     textUnitsMax: 1_000, kinds: [.text, .image, .video, .audio, .file], replyWindow: 86_400)
 
   static let accountIDField = "instagramAccountId"

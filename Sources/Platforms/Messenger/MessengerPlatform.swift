@@ -9,7 +9,8 @@ struct MessengerPlatform: Platform {
   let displayName = "Facebook Messenger"
   let parserVersion = 2
   let capabilities = ConversationCapabilities(
-    canReply: true, canReact: true, canAttach: true, canQuote: true, hasReceipts: true, hasTyping: true,
+    canReply: true, canReact: true, canAttach: true, canQuote: true, hasReceipts: true, canMarkRead: true,
+    hasTyping: true,
     textUnitsMax: 2_000, kinds: [.text, .image, .video, .audio, .file], replyWindow: 86_400)
 
   static let pageField = "pageId"

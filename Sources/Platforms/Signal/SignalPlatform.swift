@@ -14,7 +14,8 @@ struct SignalPlatform: Platform {
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
-    hasReceipts: true, hasTyping: true, kinds: [.text, .image, .video, .audio, .file, .sticker],
+    hasReceipts: true, canMarkRead: true, hasTyping: true,
+    kinds: [.text, .image, .video, .audio, .file, .sticker],
     editAgeMax: 86_400, deleteAgeMax: 86_400)
 
   private static let tokenField = "token"

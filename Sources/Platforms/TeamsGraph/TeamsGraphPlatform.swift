@@ -15,7 +15,7 @@ struct TeamsGraphPlatform: Platform {
   let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
-    kinds: [.text, .image, .video, .audio, .file])
+    canMarkRead: true, kinds: [.text, .image, .video, .audio, .file])
   /// Graph takes 202 for received. Others are told the same: who guesses learns nothing.
   let refusal: WebhookAnswer? = WebhookAnswer(status: 202)
 

@@ -12,7 +12,8 @@ struct TelegramPlatform: Platform {
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
-    textUnitsMax: 4_096, kinds: [.text, .image, .video, .audio, .file, .sticker, .location, .contact, .poll],
+    canMarkRead: true, textUnitsMax: 4_096,
+    kinds: [.text, .image, .video, .audio, .file, .sticker, .location, .contact, .poll],
     deleteAgeMax: 172_800)
 
   static let secretField = "webhookSecret"

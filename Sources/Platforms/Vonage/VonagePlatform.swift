@@ -13,7 +13,8 @@ struct VonagePlatform: Platform {
   let displayName = "Vonage"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canReact: true, canAttach: true, canQuote: true, hasReceipts: true, textUnitsMax: 4_096,
+    canReply: true, canReact: true, canAttach: true, canQuote: true, hasReceipts: true, canMarkRead: true,
+    textUnitsMax: 4_096,
     kinds: [.text, .image, .video, .audio, .file])
   let methods = ["GET", "POST"]
 

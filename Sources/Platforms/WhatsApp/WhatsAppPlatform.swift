@@ -12,7 +12,8 @@ struct WhatsAppPlatform: Platform {
   let displayName = "WhatsApp"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canReact: true, canAttach: true, canQuote: true, hasReceipts: true, hasTyping: true,
+    canReply: true, canReact: true, canAttach: true, canQuote: true, hasReceipts: true, canMarkRead: true,
+    hasTyping: true,
     textUnitsMax: 4_096, kinds: [.text, .image, .video, .audio, .file, .sticker, .location, .contact],
     replyWindow: 86_400)
 
