@@ -21,9 +21,16 @@ package enum Base64 {
   }
 
   package static func encode(_ bytes: [UInt8], _ alphabet: Alphabet = .standard) -> String {
-    let digits = alphabet == .standard ? standardDigits : urlDigits
     var text: [UInt8] = []
-    text.reserveCapacity((bytes.count + 2) / 3 * 4)
+    append(bytes, alphabet, to: &text)
+    return String(decoding: text, as: UTF8.self)
+  }
+
+  /// Writes the text behind other bytes, without a copy of it in between.
+  package static func append(_ bytes: [UInt8], _ alphabet: Alphabet = .standard, to text: inout [UInt8]) {
+    let digits = alphabet == .standard ? standardDigits : urlDigits
+    let start = text.count
+    text.reserveCapacity(start + encodedCount(bytes.count))
     var index = 0
     while index < bytes.count {
       let left = bytes.count - index
@@ -37,10 +44,12 @@ package enum Base64 {
       index += 3
     }
     if alphabet == .standard {
-      while !text.count.isMultiple(of: 4) { text.append(UInt8(ascii: "=")) }
+      while !(text.count - start).isMultiple(of: 4) { text.append(UInt8(ascii: "=")) }
     }
-    return String(decoding: text, as: UTF8.self)
   }
+
+  /// The length of the text of so many bytes, padded.
+  package static func encodedCount(_ byteCount: Int) -> Int { (byteCount + 2) / 3 * 4 }
 
   /// Strict: nil for any foreign character, white space, an impossible length, or spare bits that
   /// are not zero (so one value has one spelling). Padding may be present in full or left out.

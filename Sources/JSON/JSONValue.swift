@@ -37,6 +37,8 @@ package enum JSONValue: Sendable, Hashable {
       throw Refusal.trailingComma
     }
     if traits.mayHoldByteOrderMark {
+      // The decoder does not look into members that another of their name takes the place of.
+      guard String(validating: data, as: UTF8.self) != nil else { throw Refusal.notUTF8 }
       self = try JSONDecoder().decode(JSONValueDecoding.self, from: data).value
     } else {
       self.init(parsed: try JSONSerialization.jsonObject(with: data, options: .fragmentsAllowed))

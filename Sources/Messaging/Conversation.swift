@@ -52,6 +52,8 @@ package struct ConversationCapabilities: Sendable, Hashable {
   package var canQuote: Bool
   /// The platform tells when a message was delivered or read.
   package var hasReceipts: Bool
+  /// The platform can be told that the account has read; whether anybody is shown that is its own matter.
+  package var canMarkRead: Bool
   package var hasTyping: Bool
   /// UTF-16 units of one message's text; nil: no limit is known.
   package var textUnitsMax: Int?
@@ -68,10 +70,9 @@ package struct ConversationCapabilities: Sendable, Hashable {
 
   package init(
     canReply: Bool = false, canReact: Bool = false, reactionsMax: Int? = nil, canEdit: Bool = false,
-    canDelete: Bool = false,
-    canAttach: Bool = false, canQuote: Bool = false, hasReceipts: Bool = false, hasTyping: Bool = false,
-    textUnitsMax: Int? = nil, kinds: [MessageKind] = [], editAgeMax: Int? = nil,
-    deleteAgeMax: Int? = nil, replyWindow: Int? = nil, afterReplyWindow: String? = nil
+    canDelete: Bool = false, canAttach: Bool = false, canQuote: Bool = false, hasReceipts: Bool = false,
+    canMarkRead: Bool = false, hasTyping: Bool = false, textUnitsMax: Int? = nil, kinds: [MessageKind] = [],
+    editAgeMax: Int? = nil, deleteAgeMax: Int? = nil, replyWindow: Int? = nil, afterReplyWindow: String? = nil
   ) {
     self.canReply = canReply
     self.canReact = canReact
@@ -81,6 +82,7 @@ package struct ConversationCapabilities: Sendable, Hashable {
     self.canAttach = canAttach
     self.canQuote = canQuote
     self.hasReceipts = hasReceipts
+    self.canMarkRead = canMarkRead
     self.hasTyping = hasTyping
     self.textUnitsMax = textUnitsMax
     self.kinds = kinds
@@ -96,7 +98,7 @@ package struct ConversationCapabilities: Sendable, Hashable {
       "reply": .bool(canReply), "react": .bool(canReact),
       "reactionsMax": number(reactionsMax), "edit": .bool(canEdit),
       "delete": .bool(canDelete), "attach": .bool(canAttach), "quote": .bool(canQuote),
-      "receipts": .bool(hasReceipts), "typing": .bool(hasTyping),
+      "receipts": .bool(hasReceipts), "markRead": .bool(canMarkRead), "typing": .bool(hasTyping),
       "textMax": number(textUnitsMax), "kinds": .array(kinds.map { .string($0.rawValue) }),
       "editMaxAge": number(editAgeMax), "deleteMaxAge": number(deleteAgeMax),
       "replyWindow": number(replyWindow),

@@ -26,6 +26,24 @@ struct MailWriterTests {
     return header.replacing("\r\n ", with: " ").split(separator: "\r\n").map(String.init)
   }
 
+  @Test("others that write the mail are given its place in the thread, each field in one line")
+  func threadFields() {
+    let ids = (0..<40).map { "\($0)-" + String(repeating: "x", count: 60) + "@peer.test" }
+    let mail = draft {
+      $0.inReplyTo = "<39@peer.test>"
+      $0.references = ids + ["no id"]
+    }
+    let fields = MailWriter.threadFields(mail)
+    #expect(fields.map(\.name) == ["Message-ID", "In-Reply-To", "References"])
+    #expect(fields[0].value == "<1@hub.test>" && fields[1].value == "<39@peer.test>")
+    let kept = fields[2].value.split(separator: " ").map { String($0.dropFirst().dropLast()) }
+    #expect(kept.count > 10 && kept.first == ids[0] && Array(kept.dropFirst()) == ids.suffix(kept.count - 1))
+    #expect("References: \(fields[2].value)".utf8.count <= 998)
+    #expect(MailWriter.threadFields(draft()).map(\.name) == ["Message-ID"])
+    #expect(MailAddress(name: "A \"b\"\r\nBcc: c", "a@b.test").text == #""A \"b\"  Bcc: c" <a@b.test>"#)
+    #expect(draft { $0.subject = "a\r\nb" }.subjectLine == "a  b")
+  }
+
   @Test("a short text is written as it is")
   func plain() throws {
     #expect(

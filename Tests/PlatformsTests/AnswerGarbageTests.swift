@@ -58,6 +58,13 @@ import Testing
 
   static let secrets: [String: [String: [String]]] = CloudPollingTests.secrets
     .merging(ServerSendingTests.secrets) { $1 }
+    .merging(MailProviderSendingTests.secretsByName) { $1 }
+    .merging(["signal": SignalSendingTests.secrets, "vonage": VonageSendingTests.secrets]) { $1 }
+    .merging(BirdSendingTests.secrets) { $1 }
+    .merging([
+      "wechat": WeChatSendingTests.secrets, "zalo": ZaloSendingTests.secrets,
+      "kakaotalk": KakaoTalkSendingTests.secrets, "teams-graph": GraphSendingTests.secrets,
+    ]) { $1 }
     .merging(["matrix": ["homeserver": ["https://hs"], "accessToken": ["t"]]]) { $1 }
 
   private static let actions: [OutboundAction] = [

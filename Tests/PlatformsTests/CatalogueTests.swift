@@ -27,6 +27,38 @@ struct CatalogueTests {
     }
   }
 
+  /// Platforms that can be told that a message was read.
+  private static let marking: Set<String> = [
+    "telegram", "whatsapp", "messenger", "instagram", "slack", "vonage", "teams-graph", "signal", "matrix",
+    "mattermost", "rocketchat", "zulip", "bluesky", "reddit", "custom",
+  ]
+
+  @Test("is told what was read where it can be, whether or not it gives receipts", arguments: names)
+  func marksRead(name: String) throws {
+    let platform = try #require(PlatformCatalogue.named(name))
+    #expect(platform.capabilities.canMarkRead == Self.marking.contains(name))
+    guard let sender = platform as? any SendingPlatform else { return }
+    let secrets = [
+      "accessToken", "appId", "tenantId", "userId", "refreshToken", "server", "number", "homeserver",
+      "apiKey", "apiSecret", "from", "botToken", "site", "email", "realm", "handle", "appPassword",
+      "clientId",
+      "phoneNumberId", "pageId", "instagramAccountId", "secret", "url", "outboundURL", "sendURL",
+      "authToken", "userName", "apiURL",
+    ]
+    var values = Dictionary(secrets.map { ($0, ["https://x.test"]) }, uniquingKeysWith: { $1 })
+    values["webhookSecret"] = ["whsec_" + String(repeating: "A", count: 43) + "="]
+    let job = Dialogue.job(
+      .read(upTo: "u-1:17"), to: name == "vonage" ? "whatsapp:1" : "u-1:1", secrets: values, token: "t",
+      lastInboundID: "u-1:17")
+    let refusal = SendRules.refusal(of: job, on: sender)
+    if platform.capabilities.canMarkRead {
+      #expect(refusal?.code != .notSupported)
+      #expect(sender.next(job, after: []).request != nil)
+    } else {
+      #expect(refusal?.code == .notSupported)
+    }
+  }
+
   @Test("has a README that says how it is set up and what says who sends", arguments: names)
   func readme(name: String) throws {
     let url = SampleTests.root.appending(path: "Webhooks/\(name)/README.md")

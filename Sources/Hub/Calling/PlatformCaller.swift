@@ -13,11 +13,15 @@ package enum CallFault: Error, Sendable, Equatable {
   case unanswered(String)
   /// A file that goes with it cannot be had.
   case file(String)
+  /// The files that go with it are too large together, whoever asks and whenever.
+  case tooLarge(String)
 }
 
 /// Carries out the calls that platforms describe, over the shard's HTTP client.
 package struct PlatformCaller: Sendable {
   private static let answerBytesMax = 16 << 20
+  /// Of a body that is made in memory from files: one of the largest in base64, and what stands around it.
+  private static let bodyBytesMax = Base64.encodedCount(FileLimits.bytesMax) + (1 << 20)
 
   package let client: HTTPClient
   package let files: any FileStore
@@ -68,6 +72,8 @@ package struct PlatformCaller: Sendable {
     switch body {
     case .none: break
     case .json(let value): request.setJSON(value.encoded())
+    case .jsonWithFiles(let document, let places):
+      request.setJSON(try await joined(APIPiece.pieces(of: document, files: places), attached))
     case .form(let fields): request.setForm(fields.map { ($0.name, $0.value) })
     case .bytes(let bytes, let type):
       request.headers.set("Content-Type", type)
@@ -88,6 +94,25 @@ package struct PlatformCaller: Sendable {
       }
       request.setMultipart(form)
     }
+  }
+
+  /// One file after the other, so that beside the body only one is in memory.
+  private func joined(
+    _ pieces: [APIPiece], _ attached: [OutboundFile]
+  ) async throws(CallFault) -> [UInt8] {
+    var body: [UInt8] = []
+    for piece in pieces {
+      switch piece {
+      case .bytes(let bytes): body += bytes
+      case .base64(let index):
+        let bytes = try await content(index, attached)
+        guard body.count + Base64.encodedCount(bytes.count) <= Self.bodyBytesMax else {
+          throw .tooLarge("the files are too large together")
+        }
+        Base64.append(bytes, to: &body)
+      }
+    }
+    return body
   }
 
   private func content(_ index: Int, _ attached: [OutboundFile]) async throws(CallFault) -> [UInt8] {

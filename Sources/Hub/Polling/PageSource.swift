@@ -42,7 +42,7 @@ struct CallPages: PageSource {
         } catch {
           let reason =
             switch error {
-            case .notSent(let text), .unanswered(let text), .file(let text): text
+            case .notSent(let text), .unanswered(let text), .file(let text), .tooLarge(let text): text
             }
           throw APIFailure(reason, .later(seconds: nil))
         }

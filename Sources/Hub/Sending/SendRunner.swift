@@ -135,6 +135,7 @@ package struct SendRunner: Sendable {
     case .notSent(let reason): APIFailure(reason, .later(seconds: nil))
     case .unanswered(let reason): APIFailure(reason, isRepeatable ? .later(seconds: nil) : .unknown)
     case .file(let reason): APIFailure(reason, .later(seconds: nil))
+    case .tooLarge(let reason): APIFailure(reason)
     }
   }
 

@@ -9,6 +9,14 @@ package struct MailAddress: Sendable, Equatable {
     self.address = address
   }
 
+  /// As programs take it that write the mail themselves: `"Ada, the first" <ada@peer.test>`, in UTF-8.
+  package var text: String {
+    let name = HeaderText.clean(name)
+    guard !name.isEmpty else { return address }
+    let quoted = name.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
+    return "\"\(quoted)\" <\(address)>"
+  }
+
   /// Whether an address can stand between `<` and `>` and nowhere be read as something else. Quoted local
   /// parts are not taken.
   package static func isSayable(_ address: String) -> Bool {

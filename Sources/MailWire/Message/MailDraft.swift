@@ -39,6 +39,9 @@ package struct MailDraft: Sendable, Equatable {
     self.date = date
   }
 
+  /// The subject as one line.
+  package var subjectLine: String { HeaderText.clean(subject) }
+
   /// Everybody who gets it. Who is to get it unseen is added to the envelope only.
   package var envelope: SMTPEnvelope {
     SMTPEnvelope(sender: from.address, recipients: (to + cc).map(\.address))

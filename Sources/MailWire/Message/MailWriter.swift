@@ -7,6 +7,8 @@ import Bytes
 package struct MailWriter {
   /// More of a thread's ids than this are not repeated: the first, and the latest.
   private static let referencesMax = 30
+  /// RFC 5322 2.1.1.
+  private static let lineBytesMax = 998
 
   private let draft: MailDraft
   private let token: String
@@ -35,6 +37,29 @@ package struct MailWriter {
     guard isID(draft.messageID) else { throw .messageIDMalformed(draft.messageID) }
   }
 
+  private static func references(_ draft: MailDraft) -> [String] {
+    let references = draft.references.compactMap(bareID)
+    guard references.count > referencesMax else { return references }
+    return Array(references.prefix(1) + references.suffix(referencesMax - 1))
+  }
+
+  /// The header fields that put a mail into its thread, for those who write the mail themselves: each a line
+  /// that needs no folding (RFC 5322 2.1.1). Of the references the first stays, and of the rest the latest.
+  package static func threadFields(_ draft: MailDraft) -> [(name: String, value: String)] {
+    var fields: [(name: String, value: String)] = []
+    if isID(draft.messageID) { fields.append(("Message-ID", "<\(draft.messageID)>")) }
+    if let answered = draft.inReplyTo.flatMap(bareID) { fields.append(("In-Reply-To", "<\(answered)>")) }
+    let references = references(draft).map { "<\($0)>" }
+    guard let first = references.first else { return fields }
+    var count = "References: ".utf8.count + first.utf8.count
+    let latest = references.dropFirst().reversed().prefix { id in
+      count += id.utf8.count + 1
+      return count <= lineBytesMax
+    }
+    fields.append(("References", ([first] + latest.reversed()).joined(separator: " ")))
+    return fields
+  }
+
   /// Whether it can stand between angle brackets. Old mail has ids without `@`.
   private static func isID(_ id: String) -> Bool {
     !id.isEmpty && id.utf8.count <= 900
@@ -60,11 +85,7 @@ package struct MailWriter {
     header.field("Subject", HeaderText.unstructured(draft.subject))
     header.field("Message-ID", ["<\(draft.messageID)>"])
     if let answered = draft.inReplyTo.flatMap(Self.bareID) { header.field("In-Reply-To", ["<\(answered)>"]) }
-    var references = draft.references.compactMap(Self.bareID)
-    if references.count > Self.referencesMax {
-      references = Array(references.prefix(1) + references.suffix(Self.referencesMax - 1))
-    }
-    header.field("References", references.map { "<\($0)>" })
+    header.field("References", Self.references(draft).map { "<\($0)>" })
     if draft.isAutomatic { header.field("Auto-Submitted", ["auto-generated"]) }
     header.field("MIME-Version", ["1.0"])
     return header.bytes

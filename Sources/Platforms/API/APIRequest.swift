@@ -7,6 +7,8 @@ package struct APIRequest: Sendable, Equatable {
   package enum Body: Sendable, Equatable {
     case none
     case json(JSONValue)
+    /// JSON in which files stand as base64, at places whose strings are what stands before it.
+    case jsonWithFiles(JSONValue, [APIFilePlace])
     case form([APIField])
     case multipart([APIPart])
     case bytes([UInt8], type: String)
@@ -42,6 +44,11 @@ package struct APIRequest: Sendable, Equatable {
 
   /// The same with an `Authorization: Bearer` header.
   package func bearer(_ token: String) -> APIRequest { adding("Authorization", "Bearer \(token)") }
+
+  /// The same with a user name and a password (RFC 7617).
+  package func basic(_ user: String, _ password: String) -> APIRequest {
+    adding("Authorization", "Basic \(Base64.encode(Array("\(user):\(password)".utf8)))")
+  }
 
   package func adding(_ name: String, _ value: String) -> APIRequest {
     var request = self

@@ -29,7 +29,7 @@ package enum SendRules {
       case .edit(let edit): edited(edit.text, can, platform, target, job.now)
       case .delete: deleted(can, platform, target, job.now)
       case .react: can.canReact ? nil : unable(platform, "takes no reactions")
-      case .read: can.hasReceipts ? nil : unable(platform, "takes no read receipts")
+      case .read: can.canMarkRead ? nil : unable(platform, "is not told what was read")
       case .typing: can.hasTyping ? nil : unable(platform, "does not show typing")
       }
     return refusal ?? sender.refusal(of: job.action, job)
@@ -69,9 +69,10 @@ package enum SendRules {
       return SendRefusal(.replyWindowClosed, "on \(platform.displayName) the other side has to write first")
     }
     guard job.now.seconds - last.seconds > Int64(window) else { return nil }
+    let length = window < 3_600 ? "\(window) seconds" : "\(window / 3_600) hours"
     return SendRefusal(
       .replyWindowClosed,
-      "\(platform.displayName) lets answers through for \(window / 3_600) hours after the other side wrote; "
+      "\(platform.displayName) lets answers through for \(length) after the other side wrote; "
         + "its last message is from \(last.rfc3339)")
   }
 

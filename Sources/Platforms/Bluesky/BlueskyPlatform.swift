@@ -9,7 +9,7 @@ struct BlueskyPlatform: Platform {
   let displayName = "Bluesky"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canReact: true, canQuote: true, textUnitsMax: 10_000, kinds: [.text])
+    canReply: true, canReact: true, canQuote: true, canMarkRead: true, textUnitsMax: 10_000, kinds: [.text])
   let hasWebhook = false
 
   let credentials = [

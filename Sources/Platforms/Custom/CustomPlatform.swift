@@ -11,7 +11,7 @@ struct CustomPlatform: Platform {
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
-    hasReceipts: true, hasTyping: true,
+    hasReceipts: true, canMarkRead: true, hasTyping: true,
     kinds: [.text, .image, .video, .audio, .file, .sticker, .location, .contact, .poll])
 
   static let secretField = "webhookSecret"

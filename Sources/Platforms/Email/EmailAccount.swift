@@ -10,6 +10,11 @@ enum EmailAccount {
     "The account's own mail address; several as a list. What comes from it is shown as sent by the account.",
     isSecret: false, isRequired: false, isGenerated: false)
 
+  /// To send, an account of a provider has to have its address.
+  static let nameCredential = CredentialField(
+    EmailMailbox.nameField, "The name that goes with the address in mail that is sent.", isSecret: false,
+    isRequired: false, isGenerated: false)
+
   static func isJSON(_ contentType: String?) -> Bool {
     contentType.map { ParameterizedValue($0).value == "application/json" } ?? false
   }

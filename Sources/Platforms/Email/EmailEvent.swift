@@ -20,13 +20,43 @@ struct EmailEvent {
   ///   - metadata: what the sender gave the provider.
   ///   - id: the mail's id as the provider says it, with or without angle brackets.
   init?(metadata: JSONReader?, id: String?) throws(NormaliseError) {
-    let named = try metadata?.id(Self.messageKey)
+    let named = try Self.joined(Self.messageKey, metadata)
     let given = id.flatMap { $0.contains("<") ? MessageID.list($0).first : $0 }
     guard let message = (named ?? given).map({ EmailThread.bounded($0) }) else { return nil }
-    let root = try metadata?.id(Self.conversationKey)
+    let root = try Self.joined(Self.conversationKey, metadata)
     self.message = message
     conversation = ConversationRef(externalID: EmailThread.bounded(root ?? message), kind: .email)
     isNamed = root != nil
+  }
+
+  // MARK: Metadata
+
+  private static let piecesMax = 10
+
+  /// The metadata for a mail. Where a provider takes short values only, a longer one goes on under the same
+  /// name with `-2`, `-3` and so on.
+  static func metadata(
+    conversation: String, message: String, unitsMax: Int = .max
+  ) -> [(name: String, value: String)] {
+    [(conversationKey, conversation), (messageKey, message)].flatMap { key, text in
+      var rest = text[...]
+      var fields: [(name: String, value: String)] = []
+      while !rest.isEmpty && fields.count < piecesMax {
+        let piece = rest.prefix(unitsMax)
+        fields.append((fields.isEmpty ? key : "\(key)-\(fields.count + 1)", String(piece)))
+        rest = rest.dropFirst(piece.count)
+      }
+      return fields
+    }
+  }
+
+  private static func joined(_ key: String, _ metadata: JSONReader?) throws(NormaliseError) -> String? {
+    guard let metadata, var text = try metadata.id(key) else { return nil }
+    for number in 2...piecesMax {
+      guard let piece = try metadata.id("\(key)-\(number)") else { break }
+      text += piece
+    }
+    return text
   }
 
   func status(_ status: MessageStatus, reason: String? = nil, at: Timestamp) -> InboundItem {

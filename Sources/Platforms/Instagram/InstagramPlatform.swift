@@ -12,6 +12,7 @@ struct InstagramPlatform: Platform {
   /// Instagram counts 1,000 bytes of UTF-8: text of another script than Latin may be refused before.
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, reactionsMax: 1, canAttach: true, canQuote: true, hasReceipts: true,
+    canMarkRead: true,
     hasTyping: true,
     textUnitsMax: 1_000, kinds: [.text, .image, .video, .audio, .file], replyWindow: 86_400,
     afterReplyWindow: "tag")

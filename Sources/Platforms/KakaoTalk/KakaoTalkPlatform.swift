@@ -10,14 +10,16 @@ import Security
 struct KakaoTalkPlatform: Platform {
   let name: PlatformName = "kakaotalk"
   let displayName = "KakaoTalk"
-  let parserVersion = 1
-  /// What answers a message is the answer to its request only.
-  let capabilities = ConversationCapabilities()
+  let parserVersion = 2
+  /// A message is answered once, within the minute in which its callback is good.
+  let capabilities = ConversationCapabilities(
+    canReply: true, canAttach: true, textUnitsMax: 1_000, kinds: [.text, .image], replyWindow: 60)
 
   private static let secretField = "headerSecret"
   private static let answerField = "answer"
+  static let callbackField = "useCallback"
   static let header = "X-Hub-Secret"
-  private static let mapped: Set<String> = ["utterance", "user", "callbackUrl"]
+  private static let mapped: Set<String> = ["utterance", "user"]
 
   let credentials = [
     CredentialField(
@@ -26,9 +28,18 @@ struct KakaoTalkPlatform: Platform {
     CredentialField(
       answerField, "What is said at once to each message.", isSecret: false, isRequired: false,
       isGenerated: false),
+    CredentialField(
+      callbackField,
+      "true where the block has the callback switched on: users answer with it. Without it the skill's own "
+        + "answer is all.", isSecret: false, isRequired: false, isGenerated: false),
   ]
 
-  func fault(in secrets: AccountSecrets) -> String? { RequiredSecret.fault(Self.secretField, in: secrets) }
+  func fault(in secrets: AccountSecrets) -> String? {
+    guard secrets[Self.callbackField].allSatisfy({ $0 == "true" || $0 == "false" }) else {
+      return "\(Self.callbackField) must be true or false"
+    }
+    return RequiredSecret.fault(Self.secretField, in: secrets)
+  }
 
   func generated(for secrets: AccountSecrets, random: (Int) -> [UInt8]) -> [String: String] {
     secrets[Self.secretField].isEmpty ? [Self.secretField: Base64.encode(random(32), .url)] : [:]
@@ -41,9 +52,17 @@ struct KakaoTalkPlatform: Platform {
     guard context.secrets.contains(secret, in: Self.secretField) else {
       return .refused(reason: "the header \(Self.header) is wrong")
     }
-    let words = context.secrets[Self.answerField].first ?? "Received."
-    let output: JSONValue = ["simpleText": ["text": .string(words)]]
+    let words = JSONValue.string(context.secrets[Self.answerField].first ?? "Received.")
+    if context.secrets.first(Self.callbackField) == "true", Self.hasCallback(request.body) {
+      return .accepted(.json(["version": "2.0", "useCallback": true, "data": ["text": words]]))
+    }
+    let output: JSONValue = ["simpleText": ["text": words]]
     return .accepted(.json(["version": "2.0", "template": ["outputs": .array([output])]]))
+  }
+
+  /// A callback may be announced only where the request offers one.
+  private static func hasCallback(_ body: [UInt8]) -> Bool {
+    (try? JSONReader(body: body))?["userRequest"]?["callbackUrl"]?.string != nil
   }
 
   func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised {

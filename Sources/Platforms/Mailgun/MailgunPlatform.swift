@@ -24,9 +24,12 @@ struct MailgunPlatform: Platform {
     CredentialField(
       keyField, "The HTTP webhook signing key, from Mailgun's settings.", isSecret: true, isRequired: true,
       isGenerated: false),
-    EmailAccount.addressCredential,
+    EmailAccount.addressCredential, EmailAccount.nameCredential,
     CredentialField(
-      "apiKey", "A sending key; needed to send.", isSecret: true, isRequired: false, isGenerated: false),
+      apiKeyField, "A sending key; needed to send.", isSecret: true, isRequired: false, isGenerated: false),
+    CredentialField(
+      domainField, "The domain that mail is sent by; that of the address.", isSecret: false,
+      isRequired: false, isGenerated: false),
   ]
 
   func fault(in secrets: AccountSecrets) -> String? { RequiredSecret.fault(Self.keyField, in: secrets) }

@@ -14,7 +14,8 @@ struct MatrixPlatform: Platform {
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
-    hasReceipts: true, hasTyping: true, kinds: [.text, .image, .video, .audio, .file, .sticker, .location])
+    hasReceipts: true, canMarkRead: true, hasTyping: true,
+    kinds: [.text, .image, .video, .audio, .file, .sticker, .location])
   let methods = ["PUT", "POST", "GET"]
   let refusal: WebhookAnswer? = MatrixPlatform.error("M_FORBIDDEN", "the token is wrong", status: 403)
 

@@ -12,7 +12,7 @@ struct MattermostPlatform: Platform {
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
-    hasTyping: true, textUnitsMax: 16_383, kinds: [.text, .image, .video, .audio, .file])
+    canMarkRead: true, hasTyping: true, textUnitsMax: 16_383, kinds: [.text, .image, .video, .audio, .file])
 
   private static let tokenField = "token"
   private static let mapped: Set<String> = [

@@ -121,13 +121,17 @@ struct BirdEvent {
     }
     let type = try body.text("type") ?? "text"
     let content = JSONReader(body.rest(without: ["type"]))
+    var details = payload.rest(without: [
+      "id", "channelId", "sender", "receiver", "body", "status", "createdAt",
+    ])
+    // What the hub itself sent has the key of its job.
+    if isOwn, let key = try payload.text("reference").flatMap({ UUIDv7($0) }) {
+      details["clientKey"] = .string("\(key)")
+    }
     let message = try read(
       type, content, conversation: conversation, id: id,
       sender: isOwn ? Person(id: channel ?? "bird") : other ?? Person(id: "unknown"), isOwn: isOwn,
-      status: status,
-      details: payload.rest(without: ["id", "channelId", "sender", "receiver", "body", "status", "createdAt"]
-      ),
-      at: at)
+      status: status, details: details, at: at)
     // An outbound message comes again with each status: the first makes it, the others change it.
     guard isOwn, let status, status != .queued else { return [.message(message)] }
     return [

@@ -10,7 +10,8 @@ struct BirdPlatform: Platform {
   let displayName = "Bird"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canAttach: true, hasReceipts: true, kinds: [.text, .image, .video, .audio, .file])
+    canReply: true, canAttach: true, hasReceipts: true,
+    kinds: [.text, .image, .video, .audio, .file])
 
   private static let keyField = "signingKey"
   private static let timeHeader = "MessageBird-Request-Timestamp"
@@ -23,7 +24,11 @@ struct BirdPlatform: Platform {
       keyField, "The signing key of the webhook subscription.", isSecret: true, isRequired: true,
       isGenerated: false),
     CredentialField(
-      "accessKey", "An access key; needed to send.", isSecret: true, isRequired: false, isGenerated: false),
+      BirdAPI.keyField, "An access key; needed to send.", isSecret: true, isRequired: false,
+      isGenerated: false),
+    CredentialField(
+      BirdAPI.workspaceField, "The workspace's id; needed to send.", isSecret: false, isRequired: false,
+      isGenerated: false),
   ]
 
   func fault(in secrets: AccountSecrets) -> String? { RequiredSecret.fault(Self.keyField, in: secrets) }

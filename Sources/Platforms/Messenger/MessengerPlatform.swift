@@ -10,6 +10,7 @@ struct MessengerPlatform: Platform {
   let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, reactionsMax: 1, canAttach: true, canQuote: true, hasReceipts: true,
+    canMarkRead: true,
     hasTyping: true,
     textUnitsMax: 2_000, kinds: [.text, .image, .video, .audio, .file], replyWindow: 86_400,
     afterReplyWindow: "tag")

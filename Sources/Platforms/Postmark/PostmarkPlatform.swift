@@ -18,10 +18,13 @@ struct PostmarkPlatform: Platform {
 
   let credentials =
     WebhookPassword.credentials + [
-      EmailAccount.addressCredential,
+      EmailAccount.addressCredential, EmailAccount.nameCredential,
       CredentialField(
-        "serverToken", "The server's API token; needed to send.", isSecret: true, isRequired: false,
+        serverTokenField, "The server's API token; needed to send.", isSecret: true, isRequired: false,
         isGenerated: false),
+      CredentialField(
+        streamField, "The message stream that mail is sent by; outbound.", isSecret: false,
+        isRequired: false, isGenerated: false),
     ]
 
   func fault(in secrets: AccountSecrets) -> String? {

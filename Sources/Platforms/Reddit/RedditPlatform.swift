@@ -10,7 +10,8 @@ struct RedditPlatform: Platform {
   let displayName = "Reddit"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canEdit: true, canDelete: true, canQuote: true, textUnitsMax: 10_000, kinds: [.text])
+    canReply: true, canEdit: true, canDelete: true, canQuote: true, canMarkRead: true, textUnitsMax: 10_000,
+    kinds: [.text])
   let hasWebhook = false
 
   let credentials = [

@@ -12,7 +12,7 @@ struct RocketChatPlatform: Platform {
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
-    kinds: [.text, .image, .video, .audio, .file])
+    canMarkRead: true, kinds: [.text, .image, .video, .audio, .file])
 
   private static let tokenField = "token"
   private static let livechatField = "livechatToken"

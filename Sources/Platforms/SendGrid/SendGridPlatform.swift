@@ -29,9 +29,9 @@ struct SendGridPlatform: Platform {
         "The verification key of a signed webhook, base64; that of the events and that of the security "
           + "policy as a list.", isSecret: false, isRequired: false, isGenerated: false)
     ] + WebhookPassword.credentials + [
-      EmailAccount.addressCredential,
+      EmailAccount.addressCredential, EmailAccount.nameCredential,
       CredentialField(
-        "apiKey", "An API key; needed to send.", isSecret: true, isRequired: false, isGenerated: false),
+        apiKeyField, "An API key; needed to send.", isSecret: true, isRequired: false, isGenerated: false),
       CredentialField(
         testKeyField,
         "Only for simulations: a private P-256 key in PEM; what it signs is taken too. Leave it unset in "

@@ -15,7 +15,8 @@ struct SignalPlatform: Platform {
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, reactionsMax: 1, canEdit: true, canDelete: true, canAttach: true,
     canQuote: true,
-    hasReceipts: true, hasTyping: true, kinds: [.text, .image, .video, .audio, .file, .sticker],
+    hasReceipts: true, canMarkRead: true, hasTyping: true,
+    kinds: [.text, .image, .video, .audio, .file, .sticker],
     editAgeMax: 86_400, deleteAgeMax: 86_400)
 
   private static let tokenField = "token"
@@ -30,8 +31,11 @@ struct SignalPlatform: Platform {
       uuidField, "The account's own uuid, by which others name its messages in groups.", isSecret: false,
       isRequired: false, isGenerated: false),
     CredentialField(
-      "server", "The URL of signal-cli's HTTP interface; needed to send.", isSecret: false,
+      SignalAPI.serverField, "The URL of signal-cli-rest-api; needed to send and to poll.", isSecret: false,
       isRequired: false, isGenerated: false),
+    CredentialField(
+      SignalAPI.numberField, "The account's own number, with + and country; needed to send and to poll.",
+      isSecret: false, isRequired: false, isGenerated: false),
   ]
 
   func fault(in secrets: AccountSecrets) -> String? { RequiredSecret.fault(Self.tokenField, in: secrets) }
@@ -54,10 +58,19 @@ struct SignalPlatform: Platform {
     let body = try JSONReader(body: delivery.body)
     let parameters = try body.object("params")
     let holder = try parameters?.object("result") ?? parameters ?? body
+    return Normalised(
+      items: try Self.items(holder, secrets: delivery.secrets, receivedAt: delivery.receivedAt))
+  }
+
+  /// What an envelope says, with the account that it is for beside it.
+  static func items(
+    _ holder: JSONReader, secrets: AccountSecrets, receivedAt: Timestamp
+  ) throws(NormaliseError) -> [InboundItem] {
+    let account = try holder.id("account") ?? secrets.first(SignalAPI.numberField)
     let envelope = try SignalEnvelope(
-      holder.requiredObject("envelope"), account: holder.id("account"),
-      own: delivery.secrets[Self.uuidField], receivedAt: delivery.receivedAt)
-    return Normalised(items: try envelope.items())
+      holder.requiredObject("envelope"), account: account, own: secrets[Self.uuidField],
+      receivedAt: receivedAt)
+    return try envelope.items()
   }
 
   func signed(

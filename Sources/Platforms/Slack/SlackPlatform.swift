@@ -13,7 +13,7 @@ struct SlackPlatform: Platform {
   let parserVersion = 3
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
-    textUnitsMax: 40_000, kinds: [.text, .image, .video, .audio, .file])
+    canMarkRead: true, textUnitsMax: 40_000, kinds: [.text, .image, .video, .audio, .file])
 
   private static let secretField = "signingSecret"
   static let teamField = "teamId"

@@ -105,6 +105,8 @@ struct GraphMessage {
   /// Files that are none, and mentions, stay as they are. The HTML form stays beside the text.
   private func details(_ content: GraphContent) -> JSONValue? {
     var details = reader.rest(without: Self.mapped).filter { $0.value != [] }
+    // An answer in a channel needs it.
+    details["teamId"] = reader["channelIdentity"]?["teamId"]
     if !content.others.isEmpty { details["attachments"] = .array(content.others) }
     details["html"] = content.html.map { .string($0) }
     return details.isEmpty ? nil : .object(details)

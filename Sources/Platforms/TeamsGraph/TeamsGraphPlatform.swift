@@ -12,10 +12,10 @@ import Security
 struct TeamsGraphPlatform: Platform {
   let name: PlatformName = "teams-graph"
   let displayName = "Microsoft Teams by Graph"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
-    kinds: [.text, .image, .file])
+    canMarkRead: true, kinds: [.text, .image, .video, .audio, .file])
   /// Graph takes 202 for received. Others are told the same: who guesses learns nothing.
   let refusal: WebhookAnswer? = WebhookAnswer(status: 202)
 
@@ -35,28 +35,26 @@ struct TeamsGraphPlatform: Platform {
   private static let tokensMax = 64
   private static let accepted = WebhookAnswer(status: 202)
 
-  let credentials = [
-    CredentialField(
-      stateField, "The clientState of the subscriptions, at most 128 bytes.", isSecret: true,
-      isRequired: true, isGenerated: true),
-    CredentialField(
-      appField, "The app's id in Entra, a GUID; needed with a privateKey.", isSecret: false,
-      isRequired: false, isGenerated: false),
-    CredentialField(
-      tenantField, "The tenant's id; without it, tokens of any tenant are taken for its own notifications.",
-      isSecret: false, isRequired: false, isGenerated: false),
-    CredentialField(
-      keyField,
-      "The private RSA key in PEM of the certificate that subscriptions give as encryptionCertificate.",
-      isSecret: true, isRequired: false, isGenerated: false),
-    CredentialField(
-      userField, "The id of the user whose messages are the account's own.", isSecret: false,
-      isRequired: false, isGenerated: false),
-    BearerToken.testKey,
-    CredentialField(
-      "appPassword", "The client secret of the app; needed to subscribe, fetch and send.", isSecret: true,
-      isRequired: false, isGenerated: false),
-  ]
+  let credentials =
+    [
+      CredentialField(
+        stateField, "The clientState of the subscriptions, at most 128 bytes.", isSecret: true,
+        isRequired: true, isGenerated: true),
+      CredentialField(
+        appField, "The app's id in Entra, a GUID; needed with a privateKey.", isSecret: false,
+        isRequired: false, isGenerated: false),
+      CredentialField(
+        tenantField, "The tenant's id; without it, tokens of any tenant are taken for its own notifications.",
+        isSecret: false, isRequired: false, isGenerated: false),
+      CredentialField(
+        keyField,
+        "The private RSA key in PEM of the certificate that subscriptions give as encryptionCertificate.",
+        isSecret: true, isRequired: false, isGenerated: false),
+      CredentialField(
+        userField, "The id of the user whose messages are the account's own.", isSecret: false,
+        isRequired: false, isGenerated: false),
+      BearerToken.testKey,
+    ] + GraphAPI.credentials
 
   func fault(in secrets: AccountSecrets) -> String? {
     if let fault = RequiredSecret.fault(Self.stateField, in: secrets) { return fault }

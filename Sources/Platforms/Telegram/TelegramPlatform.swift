@@ -12,7 +12,7 @@ struct TelegramPlatform: Platform {
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, reactionsMax: 1, canEdit: true, canDelete: true, canAttach: true,
-    canQuote: true,
+    canQuote: true, canMarkRead: true,
     textUnitsMax: 4_096, kinds: [.text, .image, .video, .audio, .file, .sticker, .location, .contact, .poll],
     deleteAgeMax: 172_800)
 

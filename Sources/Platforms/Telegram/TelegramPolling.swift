@@ -18,8 +18,8 @@ extension TelegramPlatform: PollingPlatform {
     guard let answer = answers.last else { return .call(updates(job)) }
     switch TelegramAPI.result(answer, isRepeatable: true, now: job.now) {
     case .failure(let failure): return .failed(failure)
-    case .success(let result):
-      guard let updates = result.array else {
+    case .success:
+      guard let updates = answer.storable?["result"]?.array else {
         return .failed(APIFailure("the answer is no list of updates", .later(seconds: nil)))
       }
       return .page(page(updates, job))

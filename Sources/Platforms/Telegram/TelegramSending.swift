@@ -11,6 +11,9 @@ extension TelegramPlatform: SendingPlatform {
     guard job.secrets.first(TelegramAPI.tokenField) != nil else {
       return SendRefusal(.missingCredentials, "the account has no \(TelegramAPI.tokenField)")
     }
+    if case .read = action, connection(job) == nil {
+      return SendRefusal(.notSupported, "Telegram takes what was read in chats of a business account only")
+    }
     guard case .message(let message) = action else { return nil }
     if message.files.count > Self.albumMax {
       return SendRefusal(.invalidContent, "an album has \(Self.albumMax) files at most")

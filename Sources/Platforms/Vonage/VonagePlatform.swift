@@ -13,7 +13,9 @@ struct VonagePlatform: Platform {
   let displayName = "Vonage"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canAttach: true, hasReceipts: true, textUnitsMax: 4_096,
+    canReply: true, canReact: true, reactionsMax: 1, canAttach: true, canQuote: true, hasReceipts: true,
+    canMarkRead: true,
+    textUnitsMax: 4_096,
     kinds: [.text, .image, .video, .audio, .file])
   let methods = ["GET", "POST"]
 
@@ -25,28 +27,23 @@ struct VonagePlatform: Platform {
   private static let token = SharedSecretToken(
     issuer: "Vonage", secretField: secretField, windowSeconds: windowSeconds)
 
-  let credentials = [
-    CredentialField(
-      secretField, "The account's signature secret, from the dashboard's settings.", isSecret: true,
-      isRequired: true, isGenerated: false),
-    CredentialField(
-      methodField,
-      "How SMS are signed, as in the dashboard: md5hash (without it), sha1, sha256 or sha512.",
-      isSecret: false, isRequired: false, isGenerated: false),
-    CredentialField(
-      "applicationId", "The application's id; needed to send.", isSecret: false, isRequired: false,
-      isGenerated: false),
-    CredentialField(
-      "privateKey", "The application's private key; needed to send.", isSecret: true, isRequired: false,
-      isGenerated: false),
-  ]
+  let credentials =
+    [
+      CredentialField(
+        secretField, "The account's signature secret, from the dashboard's settings.", isSecret: true,
+        isRequired: true, isGenerated: false),
+      CredentialField(
+        methodField,
+        "How SMS are signed, as in the dashboard: md5hash (without it), sha1, sha256 or sha512.",
+        isSecret: false, isRequired: false, isGenerated: false),
+    ] + VonageAPI.credentials
 
   func fault(in secrets: AccountSecrets) -> String? {
     if let fault = RequiredSecret.fault(Self.secretField, in: secrets) { return fault }
     guard secrets[Self.methodField].allSatisfy({ Self.hashMethods.contains($0) && $0 != "md5" }) else {
       return "\(Self.methodField) must be md5hash, sha1, sha256 or sha512"
     }
-    return nil
+    return VonageAPI.fault(in: secrets)
   }
 
   // MARK: Verifying

@@ -13,13 +13,14 @@ struct WeChatPlatform: Platform {
   let displayName = "WeChat"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canAttach: true, textUnitsMax: 600, kinds: [.text, .image, .video, .audio],
+    canReply: true, canAttach: true, hasTyping: true, textUnitsMax: 600,
+    kinds: [.text, .image, .video, .audio],
     replyWindow: 172_800)
   let methods = ["GET", "POST"]
 
   private static let tokenField = "token"
   private static let keyField = "encodingAESKey"
-  private static let appField = "appId"
+  private static let appField = WeChatAPI.appField
   /// How old a request may be, and how far the clocks apart: the time is signed.
   private static let windowSeconds: Int64 = 300
   private static let challengeBytesMax = 256
@@ -33,10 +34,10 @@ struct WeChatPlatform: Platform {
       "The EncodingAESKey of safe mode: 43 letters and digits. With it, plain requests are refused.",
       isSecret: true, isRequired: false, isGenerated: false),
     CredentialField(
-      appField, "The app id, such as wx...; needed with an encodingAESKey.", isSecret: false,
+      appField, "The app id, such as wx...; needed with an encodingAESKey, and to send.", isSecret: false,
       isRequired: false, isGenerated: false),
     CredentialField(
-      "appSecret", "The app secret; needed to send.", isSecret: true, isRequired: false,
+      WeChatAPI.secretField, "The app secret; needed to send.", isSecret: true, isRequired: false,
       isGenerated: false),
   ]
 

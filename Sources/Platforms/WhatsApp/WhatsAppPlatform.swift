@@ -13,6 +13,7 @@ struct WhatsAppPlatform: Platform {
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, reactionsMax: 1, canAttach: true, canQuote: true, hasReceipts: true,
+    canMarkRead: true,
     hasTyping: true,
     textUnitsMax: 4_096, kinds: [.text, .image, .video, .audio, .file, .sticker, .location, .contact],
     replyWindow: 86_400, afterReplyWindow: "template")

@@ -14,21 +14,19 @@ struct ZaloPlatform: Platform {
     canReply: true, canAttach: true, canQuote: true, hasReceipts: true, textUnitsMax: 2_000,
     kinds: [.text, .image, .file, .sticker], replyWindow: 604_800)
 
-  private static let appField = "appId"
+  private static let appField = ZaloAPI.appField
   private static let secretField = "oaSecret"
   private static let header = "X-ZEvent-Signature"
   private static let scheme = "mac="
 
-  let credentials = [
-    CredentialField(
-      appField, "The app's id.", isSecret: false, isRequired: true, isGenerated: false),
-    CredentialField(
-      secretField, "The official account's secret key, from the app's webhook settings.", isSecret: true,
-      isRequired: true, isGenerated: false),
-    CredentialField(
-      "accessToken", "An access token; needed to send.", isSecret: true, isRequired: false,
-      isGenerated: false),
-  ]
+  let credentials =
+    [
+      CredentialField(
+        appField, "The app's id.", isSecret: false, isRequired: true, isGenerated: false),
+      CredentialField(
+        secretField, "The official account's secret key, from the app's webhook settings.", isSecret: true,
+        isRequired: true, isGenerated: false),
+    ] + ZaloAPI.credentials
 
   func fault(in secrets: AccountSecrets) -> String? {
     RequiredSecret.fault(Self.appField, in: secrets) ?? RequiredSecret.fault(Self.secretField, in: secrets)

@@ -12,7 +12,7 @@ struct ZulipPlatform: Platform {
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
-    hasTyping: true, textUnitsMax: 10_000, kinds: [.text, .image, .video, .audio, .file])
+    canMarkRead: true, hasTyping: true, textUnitsMax: 10_000, kinds: [.text, .image, .video, .audio, .file])
 
   private static let tokenField = "token"
   private static let types: Set<String> = ["stream", "channel", "private", "direct"]

@@ -22,14 +22,15 @@ struct PlatformsCommand: Command {
   }
 
   private static let header = [
-    "name", "platform", "webhook URL", "reply", "react", "edit", "delete", "files", "receipts", "typing",
-    "text",
+    "name", "platform", "webhook URL", "reply", "react", "edit", "delete", "files", "receipts",
+    "mark read", "typing", "text",
   ]
 
   private static func row(_ platform: any Platform) -> [String] {
     let can = platform.capabilities
     let flags = [
-      can.canReply, can.canReact, can.canEdit, can.canDelete, can.canAttach, can.hasReceipts, can.hasTyping,
+      can.canReply, can.canReact, can.canEdit, can.canDelete, can.canAttach, can.hasReceipts,
+      can.canMarkRead, can.hasTyping,
     ]
     return [
       platform.name.rawValue, platform.displayName,
