@@ -3,7 +3,8 @@ import JSON
 import Messaging
 
 /// Asks signal-cli-rest-api in its modes `normal` and `native`, or listens to signal-cli's own daemon. What
-/// they give out they forget, and in the mode `json-rpc` the first pushes instead: so only where it is asked for.
+/// they give out they forget, and in the mode `json-rpc` the first pushes instead: so only where it is asked
+/// for.
 extension SignalPlatform: PollingPlatform {
   private static let pageMax = 100
   /// Seconds that signal-cli waits for one more message before it answers.

@@ -2,8 +2,8 @@ import Bytes
 import JSON
 import Messaging
 
-/// Writes over signal-cli-rest-api, or signal-cli's own daemon. A message is known by the time that the answer
-/// gives it; nothing makes a call that comes twice one message.
+/// Writes over signal-cli-rest-api, or signal-cli's own daemon. A message is known by the time that the
+/// answer gives it; nothing makes a call that comes twice one message.
 extension SignalPlatform: SendingPlatform {
   private static let filesMax = 32
 
