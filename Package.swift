@@ -138,8 +138,8 @@ let package = Package(
     tests(
       "Hub",
       [
-        "Platforms", "Messaging", "Postgres", "HTTPServer", "HTTPWire", "EventLoop", "Security", "Bytes",
-        "JSON",
+        "Platforms", "Messaging", "Postgres", "HTTPClient", "HTTPServer", "HTTPWire", "EventLoop", "Security",
+        "Bytes", "JSON",
       ]),
     .testTarget(
       name: "hub-benchTests", dependencies: ["hub-bench", "Bytes", "JSON"], swiftSettings: settings),

@@ -178,7 +178,7 @@ enum ChatJobs {
         let step = platform.poll(job, after: answers)
         #expect(step == platform.poll(job, after: answers))
         switch step {
-        case .call(let request):
+        case .call(let request), .listen(let request):
           result.calls.append(request)
           answers.append(try serve(request))
         case .page(let found): page = found

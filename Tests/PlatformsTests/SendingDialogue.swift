@@ -58,7 +58,12 @@ extension SendStep {
 }
 
 extension PollStep {
-  var request: APIRequest? { if case .call(let request) = self { request } else { nil } }
+  var request: APIRequest? {
+    switch self {
+    case .call(let request), .listen(let request): request
+    case .page, .failed: nil
+    }
+  }
   var page: PollPage? { if case .page(let page) = self { page } else { nil } }
   var failure: APIFailure? { if case .failed(let failure) = self { failure } else { nil } }
 }

@@ -59,4 +59,26 @@ import Testing
     let away = try poll([Dialogue.answer(["error": "IOException: connection"], status: 400)])
     #expect(away.failure?.remedy == .later(seconds: nil))
   }
+
+  @Test("signal-cli's own daemon is listened to, each event read by itself")
+  func stream() throws {
+    let platform = try Dialogue.poller("signal")
+    let job = Dialogue.poll(secrets: SignalSendingTests.daemon)
+    guard case .listen(let request) = platform.poll(job, after: []) else {
+      Issue.record("no stream")
+      return
+    }
+    #expect(request.url == "http://signal:8080/api/v1/events?account=%2B4915100" && request.isLongLived)
+    let text = JSONValue.string(String(decoding: Self.entry.encoded(), as: UTF8.self))
+    let answer = Dialogue.answer([
+      ["event": "receive", "data": text], ["event": "receive", "data": "{"], ["event": "receive"],
+    ])
+    let page = try #require(platform.poll(job, after: [answer]).page)
+    #expect(page.content.messages.map(\.text) == ["hi"] && page.content.faults.count == 2 && page.hasMore)
+    let nothing = try #require(platform.poll(job, after: [Dialogue.answer([])]).page)
+    #expect(nothing.content == Normalised() && nothing.hasMore)
+    let unknown = platform.poll(job, after: [APIAnswer(status: 400, body: [])]).failure
+    #expect(
+      unknown?.remedy == .credentials(action: "register or link the account's number with signal-cli"))
+  }
 }

@@ -170,4 +170,100 @@ import Testing
     let job = job(.message(OutboundMessage(text: "x")), to: Self.group, .group)
     #expect(try Dialogue.sender("signal").next(job, after: [answer]).receipt?.messageID == "own:7")
   }
+
+  // MARK: The daemon
+
+  static let daemon = secrets.merging(["interface": ["daemon"]]) { $1 }
+
+  private func daemonJob(
+    _ action: OutboundAction, to id: String = peer, _ kind: ConversationRef.Kind = .direct
+  ) -> SendJob {
+    Dialogue.job(action, to: id, kind: kind, secrets: Self.daemon)
+  }
+
+  @Test("signal-cli's own daemon takes JSON-RPC")
+  func rpc() throws {
+    let cases: [(SendJob, String, JSONValue)] = [
+      (
+        daemonJob(.message(OutboundMessage(text: "hi", replyTo: "own:18"))), "send",
+        [
+          "recipient": ["6a0f-peer"], "message": "hi", "quoteTimestamp": 18, "quoteAuthor": "+4915100",
+          "account": "+4915100",
+        ]
+      ),
+      (
+        daemonJob(.edit(OutboundEdit(messageID: "own:18", text: "new")), to: Self.group, .group), "send",
+        [
+          "groupId": .string(Self.group), "message": "new", "editTimestamp": 18, "account": "+4915100",
+        ]
+      ),
+      (
+        daemonJob(.delete(messageID: "own:18")), "remoteDelete",
+        ["recipient": ["6a0f-peer"], "targetTimestamp": 18, "account": "+4915100"]
+      ),
+      (
+        daemonJob(.react(messageID: "6a0f-peer:17", emoji: "👍", isSet: false)), "sendReaction",
+        [
+          "recipient": ["6a0f-peer"], "emoji": "👍", "targetAuthor": "6a0f-peer", "targetTimestamp": 17,
+          "remove": true, "account": "+4915100",
+        ]
+      ),
+      (
+        daemonJob(.read(upTo: "6a0f-peer:17")), "sendReceipt",
+        [
+          "recipient": "6a0f-peer", "targetTimestamp": 17, "type": "read", "account": "+4915100",
+        ]
+      ),
+      (
+        daemonJob(.typing(false)), "sendTyping",
+        ["recipient": ["6a0f-peer"], "stop": true, "account": "+4915100"]
+      ),
+    ]
+    for (job, method, parameters) in cases {
+      let request = try request(job)
+      #expect(request.line == "POST http://signal:8080/api/v1/rpc")
+      #expect(
+        request.json == [
+          "jsonrpc": "2.0", "id": .string(Dialogue.key), "method": .string(method), "params": parameters,
+        ])
+    }
+    let file = try request(daemonJob(.message(OutboundMessage(kind: .file, files: [Dialogue.file(.file)]))))
+    guard case .jsonWithFiles(let document, let places) = file.body else {
+      Issue.record("no file")
+      return
+    }
+    #expect(document["params"]?["attachments"] == ["data:application/pdf;filename=a.pdf;base64,"])
+    #expect(places == [APIFilePlace(["params", "attachments", "0"], file: 0)])
+  }
+
+  @Test("the daemon's answers")
+  func rpcAnswers() throws {
+    let platform = try Dialogue.sender("signal")
+    let text = OutboundAction.message(OutboundMessage(text: "x"))
+    func step(_ answer: JSONValue, _ kind: ConversationRef.Kind = .direct) -> SendStep {
+      platform.next(daemonJob(text, to: Self.peer, kind), after: [Dialogue.answer(answer)])
+    }
+    let failed: JSONValue = ["timestamp": 7, "results": [["type": "UNREGISTERED_FAILURE"]]]
+    let sent = step(["result": ["timestamp": 1_795_219_190_123, "results": [["type": "SUCCESS"]]]])
+    #expect(sent.receipt?.messageID == "own:1795219190123")
+    #expect(step(["result": failed]).failure?.reason == "the other side is not on Signal any more")
+    #expect(step(["result": failed], .group).receipt?.messageID == "own:7")
+    let refused: JSONValue = [
+      "error": ["code": -1, "message": "Failed to send message", "data": ["response": failed]]
+    ]
+    #expect(step(refused).failure?.reason == "the other side is not on Signal any more")
+    let cases: [(Int64, String, APIFailure.Remedy)] = [
+      (-1, "Invalid group id", .none), (-3, "IO", .unknown), (-5, "slow", .pauseAccount(seconds: 300)),
+      (
+        -32_602, "Specified account does not exist",
+        .credentials(action: "register or link the account's number again with signal-cli")
+      ),
+    ]
+    for (code, words, remedy) in cases {
+      let answer: JSONValue = ["error": ["code": .integer(code), "message": .string(words)]]
+      #expect(step(answer).failure == APIFailure(words, remedy))
+    }
+    let typing = platform.next(daemonJob(.typing(true)), after: [Dialogue.answer(["result": [:]])])
+    #expect(typing.receipt == SendReceipt())
+  }
 }

@@ -53,7 +53,8 @@ package struct PlatformCaller: Sendable {
     }
   }
 
-  private func head(_ request: APIRequest) throws(CallFault) -> HTTPClientRequest {
+  /// The request without its body.
+  func head(_ request: APIRequest) throws(CallFault) -> HTTPClientRequest {
     do throws(HTTPClientError) {
       var outgoing = try HTTPClientRequest(HTTPMethod(request.method), request.url)
       for field in request.headers { outgoing.headers.add(field.name, field.value) }

@@ -90,6 +90,10 @@ package struct PollJob: Sendable, Equatable {
 /// What is to be done next for a poll.
 package enum PollStep: Sendable, Equatable {
   case call(APIRequest)
+  /// To a stream of server-sent events, which is kept open between the pages. Its answer is what came, or
+  /// nothing after a while: a JSON array of `{"event", "data"}`, both texts. A server that refuses the stream
+  /// gives its own answer.
+  case listen(APIRequest)
   case page(PollPage)
   case failed(APIFailure)
 }

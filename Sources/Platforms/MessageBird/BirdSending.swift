@@ -2,8 +2,8 @@ import Bytes
 import JSON
 import Messaging
 
-/// Sends over a channel (https://docs.bird.com/api/channels-api/api-reference/messaging). Files are fetched by
-/// Bird. A message is told of as an event, with the key as its `reference`.
+/// Sends over a channel (https://docs.bird.com/api/channels-api/api-reference/messaging). Files are fetched
+/// by Bird. A message is told of as an event, with the key as its `reference`.
 extension BirdPlatform: SendingPlatform {
   private static let address = "https://api.bird.com"
   private static let filesMax = 10

@@ -28,7 +28,8 @@ struct MessageBirdPlatform: Platform {
       keyField, "The signing key, from the dashboard's developer settings; not the API key.", isSecret: true,
       isRequired: true, isGenerated: false),
     CredentialField(
-      BirdAPI.keyField, "The API key; needed to send.", isSecret: true, isRequired: false, isGenerated: false),
+      BirdAPI.keyField, "The API key; needed to send.", isSecret: true, isRequired: false,
+      isGenerated: false),
   ]
 
   func fault(in secrets: AccountSecrets) -> String? { RequiredSecret.fault(Self.keyField, in: secrets) }

@@ -2,7 +2,8 @@ import Bytes
 import JSON
 import Messaging
 
-/// Calls of signal-cli-rest-api and what its answers mean (https://github.com/bbernhard/signal-cli-rest-api).
+/// Calls of signal-cli-rest-api and what its answers mean (https://github.com/bbernhard/signal-cli-rest-api);
+/// those of signal-cli's own daemon stand in `SignalDaemon`.
 ///
 /// It answers 400 to whatever did not work, with signal-cli's words in `error`: they decide.
 enum SignalAPI {
@@ -45,6 +46,17 @@ enum SignalAPI {
     return (author == own ? secrets.first(numberField) ?? "" : author, time)
   }
 
+  /// What stands before a file's base64: its type and a name that is none of a folder.
+  static func head(_ file: OutboundFile) -> String {
+    func plain(_ text: String, _ others: String) -> String {
+      String(text.map { $0.isLetter || $0.isNumber || others.contains($0) ? $0 : "_" })
+    }
+    let name = plain(file.name, "-_. ()")
+    let isName = name.contains { $0 != "." && $0 != " " }
+    let type = plain(String(file.mimeType.prefix { $0 != ";" }), "/-+.")
+    return "data:\(type);filename=\(isName ? name : "file");base64,"
+  }
+
   // MARK: Failures
 
   static func failure(_ answer: APIAnswer, isRepeatable: Bool, now: Timestamp) -> APIFailure {
@@ -57,22 +69,33 @@ enum SignalAPI {
     guard answer.status == 400, reason != nil else {
       return APIFailure(answer, reason: reason, isRepeatable: isRepeatable, now: now)
     }
+    return failure(words: reason ?? "", isRepeatable: isRepeatable) ?? APIFailure(reason ?? "")
+  }
+
+  /// What signal-cli's words mean; nil: that this call cannot be done.
+  static func failure(words reason: String, isRepeatable: Bool) -> APIFailure? {
+    let words = reason.lowercased()
     let isUnknownAccount = [
       "specified account does not exist", "not registered", "authorization failed", "no local users found",
     ].contains { words.contains($0) }
     if isUnknownAccount && !words.contains("unregistered") {
       let action = "register or link the account's number again with signal-cli"
-      return APIFailure(reason ?? "", .credentials(action: action))
+      return APIFailure(reason, .credentials(action: action))
     }
     let isNetwork = ["ioexception", "timed out", "timeout", "connection", "unreachable", "network"]
       .contains { words.contains($0) }
-    guard isNetwork else { return APIFailure(reason ?? "") }
-    return APIFailure(reason ?? "", isRepeatable ? .later(seconds: nil) : .unknown)
+    guard isNetwork else { return nil }
+    return APIFailure(reason, isRepeatable ? .later(seconds: nil) : .unknown)
   }
 
   /// What became of a message, for those whom it did not reach. In a group the others have it.
   static func failure(_ answer: JSONValue, isDirect: Bool) -> APIFailure? {
     guard isDirect, let reason = answer["errors"]?["recipients"]?[0]?["reason"]?.string else { return nil }
+    return failure(type: reason)
+  }
+
+  /// By the type of a result.
+  static func failure(type reason: String) -> APIFailure {
     switch reason {
     case "NETWORK_FAILURE": return APIFailure("the network failed on the way", .unknown)
     case "RATE_LIMIT_FAILURE", "PROOF_REQUIRED_FAILURE":

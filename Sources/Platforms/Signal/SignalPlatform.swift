@@ -31,14 +31,23 @@ struct SignalPlatform: Platform {
       uuidField, "The account's own uuid, by which others name its messages in groups.", isSecret: false,
       isRequired: false, isGenerated: false),
     CredentialField(
-      SignalAPI.serverField, "The URL of signal-cli-rest-api; needed to send and to poll.", isSecret: false,
+      SignalAPI.serverField,
+      "The URL of signal-cli-rest-api, or of signal-cli's daemon; needed to send and to poll.",
+      isSecret: false, isRequired: false, isGenerated: false),
+    CredentialField(
+      SignalDaemon.interfaceField, "Which of the two it is: rest (without it) or daemon.", isSecret: false,
       isRequired: false, isGenerated: false),
     CredentialField(
       SignalAPI.numberField, "The account's own number, with + and country; needed to send and to poll.",
       isSecret: false, isRequired: false, isGenerated: false),
   ]
 
-  func fault(in secrets: AccountSecrets) -> String? { RequiredSecret.fault(Self.tokenField, in: secrets) }
+  func fault(in secrets: AccountSecrets) -> String? {
+    guard secrets[SignalDaemon.interfaceField].allSatisfy({ SignalDaemon.names.contains($0) }) else {
+      return "\(SignalDaemon.interfaceField) must be rest or daemon"
+    }
+    return RequiredSecret.fault(Self.tokenField, in: secrets)
+  }
 
   func generated(for secrets: AccountSecrets, random: (Int) -> [UInt8]) -> [String: String] {
     secrets[Self.tokenField].isEmpty ? [Self.tokenField: Base64.encode(random(32), .url)] : [:]

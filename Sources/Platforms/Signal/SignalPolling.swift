@@ -2,8 +2,9 @@ import Bytes
 import JSON
 import Messaging
 
-/// Asks signal-cli-rest-api in its modes `normal` and `native`. What it gives out it forgets, and in the mode
-/// `json-rpc` it pushes instead: so only where it is asked for.
+/// Asks signal-cli-rest-api in its modes `normal` and `native`, or listens to signal-cli's own daemon. What
+/// they give out they forget, and in the mode `json-rpc` the first pushes instead: so only where it is asked
+/// for.
 extension SignalPlatform: PollingPlatform {
   private static let pageMax = 100
   /// Seconds that signal-cli waits for one more message before it answers.
@@ -15,10 +16,17 @@ extension SignalPlatform: PollingPlatform {
 
   func poll(_ job: PollJob, after answers: [APIAnswer]) -> PollStep {
     guard job.mode == .live else { return .page(PollPage(cursor: [:])) }
-    guard let answer = answers.last else { return .call(request(job)) }
-    guard answer.isSuccess else { return .failed(Self.failure(answer, now: job.now)) }
-    let page = Self.content(answer, job)
-    return .page(PollPage(page.content, cursor: job.cursor ?? [:], hasMore: page.count >= Self.pageMax))
+    let listens = SignalDaemon.isUsed(job.secrets)
+    guard let answer = answers.last else {
+      return listens ? .listen(SignalDaemon.events(job.secrets)) : .call(request(job))
+    }
+    guard answer.isSuccess else {
+      return .failed(Self.failure(answer, isDaemon: listens, now: job.now))
+    }
+    let page = Self.content(answer, job, isDaemon: listens)
+    return .page(
+      PollPage(
+        page.content, cursor: job.cursor ?? [:], hasMore: listens || page.count >= Self.pageMax))
   }
 
   private func request(_ job: PollJob) -> APIRequest {
@@ -30,7 +38,11 @@ extension SignalPlatform: PollingPlatform {
       ])
   }
 
-  private static func failure(_ answer: APIAnswer, now: Timestamp) -> APIFailure {
+  private static func failure(_ answer: APIAnswer, isDaemon: Bool, now: Timestamp) -> APIFailure {
+    if isDaemon, answer.status == 400 {
+      let action = "register or link the account's number with signal-cli"
+      return APIFailure("the daemon does not know the account", .credentials(action: action))
+    }
     // A WebSocket stands at the address, and its handshake was not what came.
     if answer.status == 400, answer.json == nil {
       let action =
@@ -41,18 +53,30 @@ extension SignalPlatform: PollingPlatform {
   }
 
   /// An answer that cannot be read is kept with the page: it will not come again.
-  private static func content(_ answer: APIAnswer, _ job: PollJob) -> (content: Normalised, count: Int) {
+  private static func content(
+    _ answer: APIAnswer, _ job: PollJob, isDaemon: Bool
+  ) -> (content: Normalised, count: Int) {
     guard let entries = answer.storable?.array else { return (Normalised(faults: [.notJSON]), 0) }
     var content = Normalised()
     for (index, entry) in entries.enumerated() {
       content.read { () throws(NormaliseError) in
-        guard let members = entry.object else {
-          throw .wrongType(path: "[\(index)]", expected: "an object")
+        let path = "[\(index)]"
+        let envelope = isDaemon ? try said(entry, path) : entry
+        guard let members = envelope.object else {
+          throw .wrongType(path: path, expected: "an object")
         }
-        return try items(
-          JSONReader(members, path: "[\(index)]"), secrets: job.secrets, receivedAt: job.now)
+        return try items(JSONReader(members, path: path), secrets: job.secrets, receivedAt: job.now)
       }
     }
     return (content, entries.count)
+  }
+
+  /// An event's data, which is a document of its own.
+  private static func said(_ event: JSONValue, _ path: String) throws(NormaliseError) -> JSONValue {
+    guard let text = event["data"]?.string else { throw .missing(path: "\(path).data") }
+    guard let value = try? JSONValue(parsing: text.utf8) else {
+      throw .wrongType(path: "\(path).data", expected: "JSON")
+    }
+    return JSONReader.withoutNull(value)
   }
 }

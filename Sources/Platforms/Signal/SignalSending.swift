@@ -2,8 +2,8 @@ import Bytes
 import JSON
 import Messaging
 
-/// Writes over signal-cli-rest-api. A message is known by the time that the answer gives it; nothing makes a
-/// call that comes twice one message.
+/// Writes over signal-cli-rest-api, or signal-cli's own daemon. A message is known by the time that the
+/// answer gives it; nothing makes a call that comes twice one message.
 extension SignalPlatform: SendingPlatform {
   private static let filesMax = 32
 
@@ -37,19 +37,41 @@ extension SignalPlatform: SendingPlatform {
   }
 
   func next(_ job: SendJob, after answers: [APIAnswer]) -> SendStep {
+    let usesDaemon = SignalDaemon.isUsed(job.secrets)
     guard let answer = answers.last else {
-      return request(job).map { .call($0) } ?? .impossible(displayName, "name that message")
+      let request = usesDaemon ? SignalDaemon.request(job) : request(job)
+      return request.map { .call($0) } ?? .impossible(displayName, "name that message")
     }
+    if usesDaemon { return end(answer, job) }
     guard answer.isSuccess else {
       return .failed(
         SignalAPI.failure(answer, isRepeatable: isRepeatable(job.action), now: job.now))
     }
     guard case .message = job.action else { return .done(SendReceipt()) }
-    guard let json = answer.json, let time = json["timestamp"]?.identifier.flatMap({ Int64($0) }), time > 0
-    else { return .unnamed }
-    if let failure = SignalAPI.failure(json, isDirect: job.conversation.kind == .direct) {
+    if let json = answer.json,
+      let failure = SignalAPI.failure(json, isDirect: job.conversation.kind == .direct)
+    {
       return .failed(failure)
     }
+    return Self.receipt(answer.json)
+  }
+
+  /// The answer of the daemon.
+  private func end(_ answer: APIAnswer, _ job: SendJob) -> SendStep {
+    let isDirect = job.conversation.kind == .direct
+    switch SignalDaemon.result(
+      answer, isDirect: isDirect, isRepeatable: isRepeatable(job.action), now: job.now)
+    {
+    case .failure(let failure): return .failed(failure)
+    case .success(let result):
+      guard case .message = job.action else { return .done(SendReceipt()) }
+      if isDirect, let type = SignalDaemon.type(result) { return .failed(SignalAPI.failure(type: type)) }
+      return Self.receipt(result)
+    }
+  }
+
+  private static func receipt(_ json: JSONValue?) -> SendStep {
+    guard let time = json?["timestamp"]?.identifier.flatMap({ Int64($0) }), time > 0 else { return .unnamed }
     return .done(
       SendReceipt(
         messageID: "\(SignalAPI.own):\(time)", sentAt: Timestamp(milliseconds: time).clamped))
@@ -115,22 +137,11 @@ extension SignalPlatform: SendingPlatform {
   ) -> APIRequest {
     var members = members
     members["number"] = .string(job.secrets.first(SignalAPI.numberField) ?? "")
-    if !files.isEmpty { members["base64_attachments"] = .array(files.map { .string(Self.head($0)) }) }
+    if !files.isEmpty { members["base64_attachments"] = .array(files.map { .string(SignalAPI.head($0)) }) }
     let places = files.indices.map { APIFilePlace(["base64_attachments", "\($0)"], file: $0) }
     let body = JSONValue.object(members)
     return SignalAPI.call(
       "POST", "/v2/send", job.secrets, body: places.isEmpty ? .json(body) : .jsonWithFiles(body, places),
       timeoutSeconds: 120, isRepeatable: isRepeatable)
-  }
-
-  /// What stands before a file's base64: its type and a name that is none of a folder.
-  private static func head(_ file: OutboundFile) -> String {
-    func plain(_ text: String, _ others: String) -> String {
-      String(text.map { $0.isLetter || $0.isNumber || others.contains($0) ? $0 : "_" })
-    }
-    let name = plain(file.name, "-_. ()")
-    let isName = name.contains { $0 != "." && $0 != " " }
-    let type = plain(String(file.mimeType.prefix { $0 != ";" }), "/-+.")
-    return "data:\(type);filename=\(isName ? name : "file");base64,"
   }
 }

@@ -2,9 +2,9 @@ import Bytes
 import JSON
 import Messaging
 
-/// Reads the user's chats, each from its own place in its list of changes (`delta`): what was said, edited and
-/// deleted. A round lists the chats and asks those that may have news; a page is the list, or one answer of
-/// one chat. A chat whose place is lost, or that has none, is read from the end of the last round.
+/// Reads the user's chats, each from its own place in its list of changes (`delta`): what was said, edited
+/// and deleted. A round lists the chats and asks those that may have news; a page is the list, or one answer
+/// of one chat. A chat whose place is lost, or that has none, is read from the end of the last round.
 extension TeamsGraphPlatform: PollingPlatform {
   private static let pageMax = 50
   /// Places that are kept; the chats beyond that are read by time.

@@ -3,8 +3,8 @@ import JSON
 import Messaging
 
 /// Writes as the user, into chats, and into channels whose team a message named
-/// (https://learn.microsoft.com/graph/api/chatmessage-post). Graph knows no key of the sender's; what was sent
-/// comes back as a notification or by polling.
+/// (https://learn.microsoft.com/graph/api/chatmessage-post). Graph knows no key of the sender's; what was
+/// sent comes back as a notification or by polling.
 ///
 /// Pictures go within the message, other files through the user's OneDrive, readable by the organisation.
 extension TeamsGraphPlatform: SendingPlatform {

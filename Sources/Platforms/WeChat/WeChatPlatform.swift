@@ -15,7 +15,7 @@ struct WeChatPlatform: Platform {
   let capabilities = ConversationCapabilities(
     canReply: true, canAttach: true, hasTyping: true, textUnitsMax: 600,
     kinds: [.text, .image, .video, .audio],
-    replyWindow: 172_800)
+    replyWindow: 172_800, afterReplyWindow: "template")
   let methods = ["GET", "POST"]
 
   private static let tokenField = "token"

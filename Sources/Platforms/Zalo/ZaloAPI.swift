@@ -3,8 +3,8 @@ import JSON
 import Messaging
 
 /// Calls of an official account's API and what its numbers mean
-/// (https://developers.zalo.me/docs/official-account/phu-luc/ma-loi). The status is 200 always: `error` in the
-/// body decides.
+/// (https://developers.zalo.me/docs/official-account/phu-luc/ma-loi). The status is 200 always: `error` in
+/// the body decides.
 enum ZaloAPI {
   static let address = "https://openapi.zalo.me"
   static let loginAddress = "https://oauth.zaloapp.com"

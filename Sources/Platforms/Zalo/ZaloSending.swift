@@ -3,8 +3,8 @@ import JSON
 import Messaging
 
 /// Answers of an official account
-/// (https://developers.zalo.me/docs/official-account/tin-nhan/tin-tu-van/gui-tin-tu-van-dang-van-ban). Files are
-/// stored first. What was sent comes back as an event.
+/// (https://developers.zalo.me/docs/official-account/tin-nhan/tin-tu-van/gui-tin-tu-van-dang-van-ban). Files
+/// are stored first. What was sent comes back as an event.
 extension ZaloPlatform: SendingPlatform {
   private static let imageBytesMax: Int64 = 1 << 20
   private static let fileBytesMax: Int64 = 5 << 20
