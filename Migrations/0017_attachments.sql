@@ -301,7 +301,7 @@ BEGIN
   SELECT * INTO d FROM accounts x WHERE x.deleted_at IS NOT NULL AND NOT x.files_released
   ORDER BY x.deleted_at LIMIT 1 FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN false; END IF;
-  WITH some AS (
+  WITH page AS (
     SELECT a.tenant_id, a.message_id, a.position, a.storage_key
     FROM conversations c
     JOIN messages m ON m.tenant_id = c.tenant_id AND m.conversation_id = c.id
@@ -310,11 +310,11 @@ BEGIN
     LIMIT 500),
   given_up AS (
     UPDATE attachments a SET state = 'failed', reason = release_files.reason, storage_key = NULL, stored_at = NULL
-    FROM some s WHERE a.tenant_id = s.tenant_id AND a.message_id = s.message_id AND a.position = s.position),
+    FROM page s WHERE a.tenant_id = s.tenant_id AND a.message_id = s.message_id AND a.position = s.position),
   stale AS (
     INSERT INTO stale_files (tenant_id, key)
-    SELECT s.tenant_id, s.storage_key FROM some s WHERE s.storage_key IS NOT NULL ON CONFLICT DO NOTHING)
-  SELECT count(*) INTO v_count FROM some;
+    SELECT s.tenant_id, s.storage_key FROM page s WHERE s.storage_key IS NOT NULL ON CONFLICT DO NOTHING)
+  SELECT count(*) INTO v_count FROM page;
   IF v_count = 0 THEN
     UPDATE accounts x SET files_released = true
     WHERE x.tenant_id = d.tenant_id AND x.id = d.id AND x.deleted_at < now() - interval '10 minutes';

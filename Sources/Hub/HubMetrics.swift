@@ -94,12 +94,15 @@ package final class HubMetrics: Sendable {
     ingest = Self.counters(
       registry, "hub_ingest_requests_total", "Webhook requests by platform and outcome", IngestOutcome.self)
     sends = Self.counters(
-      registry, "hub_outbox_attempts_total", "Attempts of outbox jobs by platform and outcome", SendOutcome.self)
+      registry, "hub_outbox_attempts_total", "Attempts of outbox jobs by platform and outcome",
+      SendOutcome.self)
     polls = Self.counters(
       registry, "hub_poll_pages_total", "Pages polled, by platform and what they held", PollOutcome.self)
     fetches = Self.counters(
-      registry, "hub_attachment_fetches_total", "Attempts to fetch files by platform and outcome", FetchOutcome.self)
-    fetchedBytes = registry.counter("hub_attachment_bytes_total", "Bytes of files that were fetched and stored")
+      registry, "hub_attachment_fetches_total", "Attempts to fetch files by platform and outcome",
+      FetchOutcome.self)
+    fetchedBytes = registry.counter(
+      "hub_attachment_bytes_total", "Bytes of files that were fetched and stored")
     commitSeconds = registry.histogram(
       "hub_commit_seconds", "Time from sending a group of deliveries to its commit", bounds: Self.commitBounds
     )

@@ -89,7 +89,8 @@ package final class HubNode: Sendable {
     // Beside the first writer's loop, when there is more than one.
     let outbound = try OutboundWorkers(
       OutboundWorkers.Parts(
-        node: parts, nodeID: nodeID, store: pools[pools.count - 1].store, writers: writers, relay: relay, ids: ids,
+        node: parts, nodeID: nodeID, store: pools[pools.count - 1].store, writers: writers, relay: relay,
+        ids: ids,
         metrics: metrics, blocking: blocking), on: loops[loops.count - 1])
     let shards = loops.indices.map { index in
       HubShard(

@@ -64,8 +64,10 @@ package final class HubShard: Sendable {
           store: parts.store, baseURL: configuration.baseURL, keySets: parts.keySets,
           directory: parts.directory, writers: parts.writers, relay: parts.relay,
           ids: parts.ids, clock: parts.node.clock, metrics: parts.metrics, log: parts.node.log),
-        writers: parts.writers, outbox: parts.outbox, files: parts.files, relay: parts.relay, directory: parts.directory,
-        ids: parts.ids, clock: parts.node.clock, metrics: parts.metrics, status: parts.status, log: parts.node.log,
+        writers: parts.writers, outbox: parts.outbox, files: parts.files, relay: parts.relay,
+        directory: parts.directory,
+        ids: parts.ids, clock: parts.node.clock, metrics: parts.metrics, status: parts.status,
+        log: parts.node.log,
         cors: CORSPolicy(origins: origins)))
   }
 

@@ -50,11 +50,13 @@ package struct OutboundWorkers: Sendable {
     let states = AccountStates(store: parts.store, relay: parts.relay, log: node.log)
     let runner = SendRunner(
       node: "\(parts.nodeID)", store: parts.store, caller: caller, gate: gate, tokens: tokens, states: states,
-      links: links, relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics, log: node.log, loop: loop)
+      links: links, relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics,
+      log: node.log, loop: loop)
     worker = OutboxWorker(loop: loop, runner: runner, store: parts.store, relay: parts.relay, log: node.log)
     let fetch = FetchRunner(
       node: "\(parts.nodeID)", store: parts.store, caller: caller, files: files, gate: gate, tokens: tokens,
-      relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics, log: node.log, loop: loop,
+      relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics, log: node.log,
+      loop: loop,
       limits: FetchRunner.Limits(
         bytesMax: configuration.files.bytesMax, time: configuration.files.fetchTime,
         allowsPrivateAddresses: configuration.allowsPrivateAddresses))
@@ -66,7 +68,8 @@ package struct OutboundWorkers: Sendable {
       store: parts.store, writers: parts.writers, caller: caller, gate: gate, tokens: tokens, keys: node.keys,
       ids: parts.ids, clock: node.clock, metrics: parts.metrics, log: node.log, loop: loop)
     let giver = PollReturn(
-      store: parts.store, gate: gate, states: states, keys: node.keys, clock: node.clock, metrics: parts.metrics,
+      store: parts.store, gate: gate, states: states, keys: node.keys, clock: node.clock,
+      metrics: parts.metrics,
       log: node.log, loop: loop, sweepSeconds: Double(configuration.sweepSeconds))
     scheduler = PollScheduler(
       loop: loop, runner: poller, giver: giver, store: parts.store, log: node.log, node: "\(parts.nodeID)")

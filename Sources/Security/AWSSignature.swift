@@ -49,7 +49,8 @@ package struct AWSSignature: Sendable {
     let text = [Self.algorithm, date, scope, Hex.encode(Digest.sha256(Array(canonical.utf8)))]
       .joined(separator: "\n")
     let signature = Hex.encode(HMAC.sha256(Array(text.utf8), key: key(String(date.prefix(8)))))
-    return "\(Self.algorithm) Credential=\(accessKey)/\(scope), SignedHeaders=\(names), Signature=\(signature)"
+    return
+      "\(Self.algorithm) Credential=\(accessKey)/\(scope), SignedHeaders=\(names), Signature=\(signature)"
   }
 
   private func key(_ day: String) -> [UInt8] {

@@ -140,9 +140,16 @@ class Message:
 
 
 def attachment(item):
-    """As the API names its members."""
+    """As the API names its members. Where the platform has the file, it does not say."""
     named = {"mime" if name == "mimeType" else name: value for name, value in item.items()}
-    return {name: value for name, value in named.items() if value is not None}
+    return {name: value for name, value in named.items() if value is not None and name not in ("url", "externalId")}
+
+
+def shown_attachment(one, message, position):
+    """An attachment of the API without what the hub adds: where it serves the file, and how far it has got."""
+    assert one["url"] == f"/api/messages/{message['id']}/attachments/{position}", one
+    assert one["position"] == position and one["state"] in ("remote", "failed"), one
+    return {name: value for name, value in one.items() if name not in ("url", "position", "state", "reason")}
 
 
 def seen(message):
@@ -151,7 +158,9 @@ def seen(message):
         name: message[name]
         for name in ("direction", "kind", "text", "details", "threadId", "sentAt", "editedAt", "deletedAt", "status")
     } | {
-        "attachments": message["attachments"],
+        "attachments": [
+            shown_attachment(one, message, position) for position, one in enumerate(message["attachments"], 1)
+        ],
         "sender": message["sender"],
         "replyTo": message["replyTo"] and message["replyTo"]["externalId"],
         "reactions": sorted(

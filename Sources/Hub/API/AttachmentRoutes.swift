@@ -27,7 +27,8 @@ extension RouteTable {
       _ = try await files.store.file(call.principal, message, position)
       let end = Timestamp(seconds: files.clock.now().seconds + FileLinks.attachmentSeconds)
       let token = files.links.token(
-        FileLinks.AttachmentLink(user: call.principal.key, message: message, position: position, expiresAt: end))
+        FileLinks.AttachmentLink(
+          user: call.principal.key, message: message, position: position, expiresAt: end))
       let link: JSONValue = [
         "url": .string("/api/messages/\(message)/attachments/\(position)?token=\(token)"),
         "expiresAt": .string(end.rfc3339),
@@ -37,7 +38,8 @@ extension RouteTable {
     secured(.post, Self.pattern + "/fetch") { call in
       let (message, position) = try Self.place(call.parameters)
       guard let events = try await files.store.retryFile(call.principal, message, position) else {
-        throw Problem(409, "file_stored", "The file is there", detail: "a file that is stored is not fetched again")
+        throw Problem(
+          409, "file_stored", "The file is there", detail: "a file that is stored is not fetched again")
       }
       files.relay.publish(events)
       files.fetcher.wake()

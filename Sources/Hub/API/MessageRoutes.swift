@@ -76,7 +76,9 @@ extension RouteTable {
       return try await Self.act(call, store, outbox) { .react(messageID: $0, emoji: emoji, isSet: true) }
     }
     secured(.delete, "/api/messages/{id}/reactions") { call in
-      guard let emoji = call.text("emoji") else { throw Problem.invalid("'emoji' is missing", field: "emoji") }
+      guard let emoji = call.text("emoji") else {
+        throw Problem.invalid("'emoji' is missing", field: "emoji")
+      }
       return try await Self.act(call, store, outbox) { .react(messageID: $0, emoji: emoji, isSet: false) }
     }
   }
@@ -120,7 +122,8 @@ extension RouteTable {
     secured(.post, "/api/uploads", bodyBytesMax: parts.configuration.files.bytesMax) { call in
       guard !call.request.body.isEmpty else { throw Problem.invalid("the body is the file, and it is empty") }
       let name = MessageText.name(call.text("name")) ?? "file"
-      let given = call.request.headers["content-type"].flatMap { $0.split(separator: ";").first }.map(String.init)
+      let given = call.request.headers["content-type"].flatMap { $0.split(separator: ";").first }.map(
+        String.init)
       let type = given ?? MediaType.guess(name)
       let id = try await uploads.keep(call.request.body, name: name, type: type, by: call.principal.key)
       let document: JSONValue = [
@@ -142,7 +145,9 @@ extension RouteTable {
       return .json(.ok, JSONDocument.list(jobs, next: nil))
     }
     secured(.get, "/api/outbox/{id}") { call in
-      guard let job = try await store.job(call.principal, try call.id("id")) else { throw HubStoreError.notFound }
+      guard let job = try await store.job(call.principal, try call.id("id")) else {
+        throw HubStoreError.notFound
+      }
       return .json(.ok, job)
     }
   }

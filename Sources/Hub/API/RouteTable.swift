@@ -43,7 +43,7 @@ struct RouteTable {
     let users = users
     let takesBody = method != .get && method != .delete
     builder.on(
-      method, pattern, 
+      method, pattern,
       bodyBytesMax: bodyBytesMax ?? (takesBody ? parts.configuration.limits.requestBytesMax : Self.noBodyMax)
     ) { request, parameters, id in
       do {

@@ -74,7 +74,8 @@ package struct FetchRunner: Sendable {
     guard let platform = PlatformCatalogue.named(job.platform) else {
       return .failed("this hub does not know \(job.platform)")
     }
-    let account = try await store.owner(of: job.account, tenant: job.tenant, platform: platform.name, keys: keys)
+    let account = try await store.owner(
+      of: job.account, tenant: job.tenant, platform: platform.name, keys: keys)
     guard !account.isDisabled, !account.isApp else { return .failed("the account is disabled") }
     if let end = gate.pause(of: account, now: clock.now()) {
       let wait = Double(end.microseconds - clock.now().microseconds) / 1_000_000
@@ -91,7 +92,8 @@ package struct FetchRunner: Sendable {
     var renewed = false
     while true {
       var file = FileJob(
-        attachment: attachment, conversation: job.conversation, messageID: job.externalID, details: job.details,
+        attachment: attachment, conversation: job.conversation, messageID: job.externalID,
+        details: job.details,
         account: account.externalID, secrets: isGiven ? AccountSecrets() : account.secrets, now: clock.now())
       if !isGiven {
         do throws(APIFailure) {
@@ -162,7 +164,8 @@ package struct FetchRunner: Sendable {
             headers: response.headers.fields.map { APIField($0.name, $0.value) }, body: download.refusal))
       }
       let type = try FileCheck.type(
-        file.attachment.kind, claimed: file.attachment.mimeType, name: file.attachment.name, head: download.head)
+        file.attachment.kind, claimed: file.attachment.mimeType, name: file.attachment.name,
+        head: download.head)
       try await download.finish()
       return .stored(type: type, bytes: download.count)
     } catch {

@@ -4,7 +4,8 @@ import Messaging
 package enum FileCheck {
   /// Types that a browser may show: none of them runs anything.
   private static let shown: Set<String> = [
-    "image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/bmp", "audio/mpeg", "audio/mp4",
+    "image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/bmp", "audio/mpeg",
+    "audio/mp4",
     "audio/ogg", "audio/wav", "audio/webm", "audio/flac", "audio/aac", "video/mp4", "video/webm", "video/ogg",
     "video/quicktime", "application/pdf",
   ]
@@ -39,12 +40,15 @@ package enum FileCheck {
 
   /// Office documents and the like are archives: their own type says more.
   private static func refined(_ found: String, _ claimed: String?) -> String {
-    guard let claimed, ["application/zip", "application/gzip"].contains(found), claimed.hasPrefix("application/")
+    guard let claimed, ["application/zip", "application/gzip"].contains(found),
+      claimed.hasPrefix("application/")
     else { return found }
     return isActive(claimed) && !claimed.contains("openxmlformats") ? found : claimed
   }
 
-  private static func fits(_ found: String, _ kind: Attachment.Kind, _ claimed: String?, _ name: String?) -> Bool {
+  private static func fits(_ found: String, _ kind: Attachment.Kind, _ claimed: String?, _ name: String?)
+    -> Bool
+  {
     switch kind {
     case .image: return found.hasPrefix("image/") && found != "image/svg+xml" || claimed == found
     case .video: return found.hasPrefix("video/") || found == "image/gif"
@@ -62,7 +66,8 @@ package enum FileCheck {
   }
 
   private static func isContainer(_ type: String) -> Bool {
-    ["video/mp4", "video/webm", "video/3gpp", "video/quicktime", "video/ogg", "audio/mp4", "audio/ogg"].contains(type)
+    ["video/mp4", "video/webm", "video/3gpp", "video/quicktime", "video/ogg", "audio/mp4", "audio/ogg"]
+      .contains(type)
   }
 
   private static func isActive(_ type: String) -> Bool { active.contains { type.contains($0) } }
@@ -70,13 +75,16 @@ package enum FileCheck {
   /// Type and subtype in lower case, without parameters; nil for what is none.
   private static func essence(_ type: String) -> String? {
     let plain = type.split(separator: ";").first.map(String.init) ?? ""
-    let parts = plain.lowercased().filter { $0 != " " }.split(separator: "/", omittingEmptySubsequences: false)
-    let isWellFormed = parts.count == 2 && parts.allSatisfy { part in
-      !part.isEmpty && part.utf8.count < 100
-        && part.utf8.allSatisfy { byte in
-          (48...57).contains(byte) || (97...122).contains(byte) || "!#$&-^_.+".utf8.contains(byte)
-        }
-    }
+    let parts = plain.lowercased().filter { $0 != " " }.split(
+      separator: "/", omittingEmptySubsequences: false)
+    let isWellFormed =
+      parts.count == 2
+      && parts.allSatisfy { part in
+        !part.isEmpty && part.utf8.count < 100
+          && part.utf8.allSatisfy { byte in
+            (48...57).contains(byte) || (97...122).contains(byte) || "!#$&-^_.+".utf8.contains(byte)
+          }
+      }
     return isWellFormed ? parts.joined(separator: "/") : nil
   }
 

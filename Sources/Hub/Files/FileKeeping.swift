@@ -16,7 +16,8 @@ package actor FileKeeping {
   private var isStopped = false
 
   package init(
-    loop: EventLoop, store: HubStore, files: any FileStore, interval: Duration, uploadSeconds: Int, log: Logger
+    loop: EventLoop, store: HubStore, files: any FileStore, interval: Duration, uploadSeconds: Int,
+    log: Logger
   ) {
     self.loop = loop
     self.store = store

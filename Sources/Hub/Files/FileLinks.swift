@@ -66,7 +66,8 @@ package struct FileLinks: Sendable {
     guard !file.storageKey.isEmpty, let publicURL else { return file }
     let token = seal(
       [
-        "k": .string(file.storageKey), "n": .string(String(file.name.suffix(80))), "c": .string(file.mimeType),
+        "k": .string(file.storageKey), "n": .string(String(file.name.suffix(80))),
+        "c": .string(file.mimeType),
         "e": .integer(now.seconds + Self.publicSeconds),
       ], Self.publicPurpose)
     var file = file

@@ -109,7 +109,9 @@ struct FolderFileWriter: FileWriter {
     try await blocking.run {
       var sent = 0
       while sent < bytes.count {
-        let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress.map { $0 + sent }, $0.count - sent) }
+        let count = bytes.withUnsafeBytes {
+          Glibc.write(descriptor, $0.baseAddress.map { $0 + sent }, $0.count - sent)
+        }
         if count < 0 && errno == EINTR { continue }
         guard count > 0 else { throw FileStoreError.system(errno: errno, operation: "write") }
         sent += count
@@ -122,7 +124,9 @@ struct FolderFileWriter: FileWriter {
     let (descriptor, passing, target) = (descriptor, passing, target)
     try await blocking.run {
       guard fsync(descriptor) == 0 else { throw FileStoreError.system(errno: errno, operation: "fsync") }
-      guard rename(passing, target) == 0 else { throw FileStoreError.system(errno: errno, operation: "rename") }
+      guard rename(passing, target) == 0 else {
+        throw FileStoreError.system(errno: errno, operation: "rename")
+      }
       close(descriptor)
     }
   }

@@ -40,7 +40,8 @@ package struct Outbox: Sendable {
     var content = OutboundMessage(
       text: draft.text, files: try await uploads.files(draft.files, tenant: user.tenant),
       replyTo: target.subject?.externalID, threadID: draft.threadID, extras: draft.extras)
-    content.kind = draft.kind ?? content.files.first.flatMap { MessageKind(rawValue: $0.kind.rawValue) } ?? .text
+    content.kind =
+      draft.kind ?? content.files.first.flatMap { MessageKind(rawValue: $0.kind.rawValue) } ?? .text
     try check(links.published(.message(content), now: clock.now()), target, account, sender)
     let message = QueuedMessage(
       conversation: conversation, message: ids.next(), job: ids.next(), content: content,
@@ -72,7 +73,8 @@ package struct Outbox: Sendable {
     guard let subject = target.subject else { throw HubStoreError.notFound }
     guard !subject.externalID.hasPrefix("local:") else {
       throw Problem(
-        409, "not_sent_yet", "The message is not on the platform yet", detail: "wait until its status is sent")
+        409, "not_sent_yet", "The message is not on the platform yet", detail: "wait until its status is sent"
+      )
     }
     let (account, sender) = try await writable(target, user)
     let action = make(subject.externalID)
@@ -94,7 +96,8 @@ package struct Outbox: Sendable {
   ) async throws -> (Account, any SendingPlatform) {
     let account = try await store.account(target.account, tenant: user.tenant, keys: keys)
     guard let account, !account.isDisabled else {
-      throw Problem(422, "account_disabled", "The account cannot send", detail: "it is disabled or was deleted")
+      throw Problem(
+        422, "account_disabled", "The account cannot send", detail: "it is disabled or was deleted")
     }
     guard let sender = PlatformCatalogue.named(account.platform.rawValue) as? any SendingPlatform else {
       throw Problem(SendRefusal(.notSupported, "\(account.platform) cannot be written to"))

@@ -54,7 +54,8 @@ package struct SendRunner: Sendable {
     guard let platform = PlatformCatalogue.named(job.platform) as? any SendingPlatform else {
       return .failed(reason: "this hub cannot write to \(job.platform)", canRetry: false)
     }
-    let account = try await store.owner(of: job.account, tenant: job.tenant, platform: platform.name, keys: keys)
+    let account = try await store.owner(
+      of: job.account, tenant: job.tenant, platform: platform.name, keys: keys)
     guard !account.isDisabled, !account.isApp else {
       return .failed(reason: "the account is disabled", canRetry: true)
     }
@@ -78,7 +79,8 @@ package struct SendRunner: Sendable {
         return await self.outcome(of: error, job, account)
       }
       let send = SendJob(
-        action: links.published(job.action, now: clock.now()), conversation: target.conversation, recipient: target.lastSender,
+        action: links.published(job.action, now: clock.now()), conversation: target.conversation,
+        recipient: target.lastSender,
         lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID, account: account.externalID,
         secrets: account.secrets, token: token, key: "\(job.id)", now: clock.now())
       switch await dialogue(platform, send, job) {
@@ -200,7 +202,8 @@ package struct SendRunner: Sendable {
     case .edit(let edit):
       return .edit(
         MessageEdit(
-          conversation: conversation, externalID: edit.messageID, kind: .text, text: edit.text, editedAt: now))
+          conversation: conversation, externalID: edit.messageID, kind: .text, text: edit.text, editedAt: now)
+      )
     case .delete(let id):
       return .delete(MessageDeletion(conversation: conversation, externalIDs: [id], at: now))
     case .react(let id, let emoji, let isSet):

@@ -30,7 +30,8 @@ package struct Uploads: Sendable {
     let last = path.split(separator: "/").last.map(String.init) ?? "file"
     let mime = type ?? MediaType.guess(name ?? last)
     return OutboundFile(
-      kind: MediaType.kind(mime), name: MessageText.name(name ?? last) ?? "file", mimeType: mime, sizeBytes: 0,
+      kind: MediaType.kind(mime), name: MessageText.name(name ?? last) ?? "file", mimeType: mime,
+      sizeBytes: 0,
       storageKey: "", publicURL: url)
   }
 

@@ -60,7 +60,8 @@ extension HubStore {
 
   private static func place(_ job: FetchJob, _ node: String) -> [PostgresBind] {
     [
-      .text(job.tenant), .uuid(job.message), .int4(Int32(clamping: job.position)), .text(node), .text(job.key),
+      .text(job.tenant), .uuid(job.message), .int4(Int32(clamping: job.position)), .text(node),
+      .text(job.key),
     ]
   }
 
@@ -93,7 +94,9 @@ extension HubStore {
   // MARK: Users
 
   /// Has a file fetched anew. nil: it is there.
-  package func retryFile(_ principal: Principal, _ message: UUIDv7, _ position: Int) async throws -> [UserEvent]? {
+  package func retryFile(_ principal: Principal, _ message: UUIDv7, _ position: Int) async throws
+    -> [UserEvent]?
+  {
     do {
       return try await change(
         "SELECT * FROM retry_file($1, $2, $3, $4)",

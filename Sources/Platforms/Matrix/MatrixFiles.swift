@@ -22,7 +22,8 @@ extension MatrixPlatform: FilePlatform {
     let place = parts.map { APIRequest.element(String($0)) }.joined(separator: "/")
     guard let answer = answers.last else {
       return .download(
-        APIRequest("GET", "\(server)/_matrix/client/v1/media/download/\(place)", timeoutSeconds: 60).bearer(token))
+        APIRequest("GET", "\(server)/_matrix/client/v1/media/download/\(place)", timeoutSeconds: 60).bearer(
+          token))
     }
     let isUnknown = answer.json?["errcode"]?.string == "M_UNRECOGNIZED" || answer.status == 405
     if answers.count == 1 && isUnknown {

@@ -33,7 +33,9 @@ extension TwilioPlatform: FilePlatform {
   }
 
   private static func login(_ secrets: AccountSecrets) -> String? {
-    guard let account = secrets.first("accountSid"), let token = secrets.first("authToken") else { return nil }
+    guard let account = secrets.first("accountSid"), let token = secrets.first("authToken") else {
+      return nil
+    }
     return "Basic " + Base64.encode(Array("\(account):\(token)".utf8))
   }
 }

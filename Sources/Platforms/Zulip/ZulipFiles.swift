@@ -9,7 +9,9 @@ extension ZulipPlatform: FilePlatform {
 
   func fetch(_ file: FileJob, after answers: [APIAnswer]) -> FileStep {
     guard let server = file.secrets.serverURL("server") else { return FileFetch.missing("server") }
-    guard let link = file.attachment.url ?? file.attachment.externalID else { return .failed(FileFetch.nothing) }
+    guard let link = file.attachment.url ?? file.attachment.externalID else {
+      return .failed(FileFetch.nothing)
+    }
     guard let start = link.firstRange(of: Self.folder),
       link.hasPrefix("/") || FileFetch.isTrusted(link, [], file.secrets)
     else { return FileFetch.plain(file, after: answers) }
@@ -21,7 +23,8 @@ extension ZulipPlatform: FilePlatform {
       return .call(
         APIRequest("GET", "\(server)/api/v1\(link[start.lowerBound...])").adding("Authorization", login))
     }
-    guard answers.count == 1, answer.isSuccess, let path = answer.json?["url"]?.string, path.hasPrefix("/") else {
+    guard answers.count == 1, answer.isSuccess, let path = answer.json?["url"]?.string, path.hasPrefix("/")
+    else {
       return .failed(FileFetch.failure(answer, file, reason: answer.json?["msg"]?.string))
     }
     return .download(APIRequest("GET", server + path))

@@ -165,7 +165,8 @@ enum ConfigurationTable {
       value, settings throws(ConfigurationVariable.Unusable) in
       settings.s3Region = value
     },
-    .optional("S3_ACCESS_KEY", "text", \.s3AccessKey, "The id of the key that reads, writes and deletes there"),
+    .optional(
+      "S3_ACCESS_KEY", "text", \.s3AccessKey, "The id of the key that reads, writes and deletes there"),
     .optional("S3_SECRET_KEY", "text", \.s3SecretKey, secret: true, "The secret of S3_ACCESS_KEY"),
     .bytes(
       "ATTACHMENT_BYTES_MAX", 1_024...(1 << 30), \.hub.files.bytesMax,
