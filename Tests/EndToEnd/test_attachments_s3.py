@@ -39,7 +39,7 @@ class Store:
         key = iam.create_access_key(UserName="hub")["AccessKey"]
         self.access, self.secret = key["AccessKeyId"], key["SecretAccessKey"]
         self.s3 = self.client("s3", self.access, self.secret)
-        self.s3.create_bucket(Bucket=BUCKET)
+        self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
 
     def answers(self, session):
         assert self.process.poll() is None, "moto ended"

@@ -131,9 +131,10 @@ package struct FileServing: Sendable {
   /// Weak comparison (RFC 9110 8.8.3.2); the tags hold no commas.
   private static func names(_ field: String?, _ tag: String) -> Bool {
     guard let field else { return false }
-    return field.split(separator: ",").contains { member in
-      let text = member.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()
-      return String(text) == "*" || String(text) == tag || String(text) == "W/" + tag
+    for member in field.split(separator: ",") {
+      let text = String(member.filter { $0 != " " })
+      if text == "*" || text == tag || text == "W/\(tag)" { return true }
     }
+    return false
   }
 }

@@ -1,6 +1,6 @@
 import Bytes
 package import EventLoop
-package import HTTPClient
+import HTTPClient
 import HTTPWire
 import JSON
 import Messaging

@@ -1,4 +1,4 @@
-import Messaging
+package import Messaging
 
 /// Whether a file is what its message says, and what it is served as.
 package enum FileCheck {

@@ -53,7 +53,7 @@ final class FileDownload: Sendable {
   }
 
   private func add(_ bytes: [UInt8]) async throws {
-    let isFile = state.withLock { state in
+    let isFile = state.withLock { state -> Bool in
       guard state.isFile else {
         state.refusal += bytes.prefix(Self.refusalBytesMax - state.refusal.count)
         return false
@@ -92,7 +92,7 @@ final class FileDownload: Sendable {
 
   /// Leaves nothing in the store.
   func cancel() async {
-    let writer = state.withLock { state in
+    let writer = state.withLock { state -> (any FileWriter)? in
       defer { state.writer = nil }
       return state.writer
     }

@@ -40,7 +40,7 @@ package actor FileKeeping {
         try await deleteStale()
         try await (files as? FolderFileStore)?.sweep()
       } catch {
-        log.debug("housekeeping failed", ["task": "files", "error": .string("\(error)")])
+        log.debug("housekeeping failed", ["task": .string("files"), "error": .string("\(error)")])
       }
     }
   }

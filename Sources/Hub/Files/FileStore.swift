@@ -27,6 +27,7 @@ package protocol FileWriter: Sendable {
   func cancel() async
 }
 
+/// Why a store did not do what it was asked.
 package enum FileStoreError: Error, Sendable, Equatable, CustomStringConvertible {
   case invalidKey
   case missing

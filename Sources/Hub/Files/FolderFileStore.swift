@@ -1,6 +1,7 @@
 import Bytes
 package import EventLoop
 import Foundation
+import Glibc
 import Security
 
 /// Files in a folder, each under its key; written beside and moved into place, so a half-written one is never read.

@@ -1,4 +1,4 @@
-package import Bytes
+import Bytes
 package import HTTPClient
 import HTTPWire
 import Security
@@ -86,8 +86,10 @@ package struct S3FileStore: FileStore {
       var request = try HTTPClientRequest(method, settings.endpoint + target, body: body)
       let hash = Hex.encode(Digest.sha256(body))
       let date = Self.date(clock.now())
-      let signed =
-        [("host", request.url.authority), ("x-amz-content-sha256", hash), ("x-amz-date", date)] + fields
+      let own: [(name: String, value: String)] = [
+        ("host", request.url.authority), ("x-amz-content-sha256", hash), ("x-amz-date", date),
+      ]
+      let signed = own + fields
       for (name, value) in signed.dropFirst() { request.headers.set(name, value) }
       request.headers.set(
         "Authorization",

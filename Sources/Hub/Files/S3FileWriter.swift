@@ -1,4 +1,5 @@
 import EventLoop
+import HTTPClient
 import HTTPWire
 
 /// An object on its way: in one piece when it is small, otherwise as a multipart upload, so that a part at most is in

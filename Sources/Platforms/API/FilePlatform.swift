@@ -41,6 +41,7 @@ package struct FileJob: Sendable, Equatable {
   }
 }
 
+/// What comes next on the way to a file.
 package enum FileStep: Sendable, Equatable {
   case call(APIRequest)
   /// The answer is the file. Redirects are followed; to another origin without the headers.
@@ -67,8 +68,8 @@ package enum FileFetch {
   static func failure(_ answer: APIAnswer, _ file: FileJob, reason: String? = nil) -> APIFailure {
     let words = reason ?? "the platform answered \(answer.status) when the file was fetched"
     switch answer.status {
-    // Not ready yet.
-    case 202: return APIFailure(words, .later(seconds: RetryAfter.seconds(answer, now: file.now)))
+    // Not ready yet, or too much at once: a store of files says nothing of the account's other calls.
+    case 202, 429: return APIFailure(words, .later(seconds: RetryAfter.seconds(answer, now: file.now)))
     case 401 where file.token != nil: return APIFailure(words, .renewToken)
     case 401: return APIFailure(words)
     default: return APIFailure(answer, reason: words, isRepeatable: true, now: file.now)
