@@ -4,7 +4,6 @@ The platform is a server of the tests. Accounts name it by `apiURL`, so that it 
 anywhere else on this machine is what the hub must not follow.
 """
 
-import gzip
 import json
 import socket
 import struct
@@ -259,7 +258,7 @@ def deliver_slack(hub, account, url, ts="1795219190.000200"):
     file = {"id": "F1", "name": "a.png", "mimetype": "image/png", "url_private": url, "url_private_download": url}
     event = {"type": "message", "subtype": "file_share", "channel": "C1", "channel_type": "im", "user": "U1", "text": "",
              "ts": ts, "event_ts": ts, "files": [file]}
-    body = json.dumps({"type": "event_callback", "event_id": unique("Ev"), "event_time": 1795219190, "team_id": "T1", "event": event})
+    body = json.dumps({"type": "event_callback", "event_id": unique("Ev"), "event_time": 1795219190, "team_id": account["externalId"], "event": event})
     now = str(int(time.time()))
     signature = SignatureVerifier("shhh").generate_signature(timestamp=now, body=body)
     headers = {"X-Slack-Request-Timestamp": now, "X-Slack-Signature": signature, "Content-Type": "application/json"}
@@ -404,7 +403,8 @@ def test_a_deleted_message_shows_no_file(user, source):
     message = place.say(place.file())
     url = settled(user, message, "stored")["url"]
     place.account.deliver(
-        {"type": "delete", "conversation": {"id": "c1"}, "message": {"id": message["externalId"]}, "at": "2026-11-02T10:00:00.000Z"}
+        {"type": "message.deleted", "conversation": {"id": "c1"},
+         "message": {"id": message["externalId"], "deletedAt": "2026-11-02T10:00:00.000Z"}}
     )
     assert_problem(fetch(user, url), 404)
     assert user.get(f"/api/messages/{message['id']}")["attachments"] == []
@@ -543,8 +543,8 @@ def test_what_nobody_needs_is_deleted(own_hub, source):
     assert len(files_of(hub)) == 3
     # An edit that keeps the first and changes the second: the first is not fetched again.
     place.account.deliver(
-        {"type": "edit", "conversation": {"id": "c1"}, "at": "2026-11-02T10:00:00.000Z",
-         "message": {"id": edited["externalId"], "text": "new", "attachments": [place.file("/one"), place.file("/three")]}}
+        {"type": "message.edited", "conversation": {"id": "c1"},
+         "message": {"id": edited["externalId"], "text": "new", "editedAt": "2026-11-02T10:00:00.000Z", "attachments": [place.file("/one"), place.file("/three")]}}
     )
     settled(user, edited, "stored", 2)
     wait_until(lambda: [c.path for c in place.server.calls].count("/three") == 1)
