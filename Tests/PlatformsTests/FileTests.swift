@@ -9,7 +9,7 @@ struct FileTests {
   private static let now = Timestamp(seconds: 1_795_219_197)
 
   private static func step(
-    _ name: String, _ attachment: Attachment, _ secrets: [String: String], token: String? = nil,
+    _ name: String, _ attachment: Messaging.Attachment, _ secrets: [String: String], token: String? = nil,
     details: JSONValue? = nil, after answers: [APIAnswer] = []
   ) throws -> FileStep {
     let platform = try #require(PlatformCatalogue.named(name))
@@ -24,8 +24,10 @@ struct FileTests {
     APIAnswer(status: status, body: value.encoded())
   }
 
-  private static func image(_ id: String? = nil, _ url: String? = nil, name: String? = nil) -> Attachment {
-    Attachment(kind: .image, externalID: id, url: url, name: name)
+  private static func image(_ id: String? = nil, _ url: String? = nil, name: String? = nil)
+    -> Messaging.Attachment
+  {
+    Messaging.Attachment(kind: .image, externalID: id, url: url, name: name)
   }
 
   private static func download(_ url: String, _ headers: [APIField] = []) -> FileStep {

@@ -40,7 +40,10 @@ struct FileCheckTests {
   @Test(
     "a type is what the bytes say, or what can do no harm",
     arguments: [
-      (Attachment.Kind.image, "image/jpeg", [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a], "image/png"),
+      (
+        Messaging.Attachment.Kind.image, "image/jpeg", [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a],
+        "image/png"
+      ),
       (.image, nil, [0xff, 0xd8, 0xff], "image/jpeg"),
       (.image, "image/png", bytes("???"), "application/octet-stream"),
       (.audio, "audio/ogg; codecs=opus", bytes("OggS....OpusHead"), "audio/ogg"),
@@ -57,19 +60,20 @@ struct FileCheckTests {
         "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
       ),
       (.sticker, "application/x-tgsticker", [0x1f, 0x8b, 0x08], "application/x-tgsticker"),
-    ] as [(Attachment.Kind, String?, [UInt8], String)])
-  func types(kind: Attachment.Kind, claimed: String?, head: [UInt8], type: String) throws {
+    ] as [(Messaging.Attachment.Kind, String?, [UInt8], String)])
+  func types(kind: Messaging.Attachment.Kind, claimed: String?, head: [UInt8], type: String) throws {
     #expect(try FileCheck.type(kind, claimed: claimed, name: nil, head: head) == type)
   }
 
   @Test(
     "what is something else is refused",
     arguments: [
-      (Attachment.Kind.image, "image/png", "<html>"), (.image, "image/png", "<svg>"), (.image, nil, "%PDF-"),
+      (Messaging.Attachment.Kind.image, "image/png", "<html>"), (.image, "image/png", "<svg>"),
+      (.image, nil, "%PDF-"),
       (.audio, "audio/mpeg", "GIF89a"), (.video, "video/mp4", "ID3"), (.sticker, nil, "<html>"),
       (.file, "application/pdf", "<!doctype html>"), (.file, nil, "<html>"),
-    ] as [(Attachment.Kind, String?, String)])
-  func mismatches(kind: Attachment.Kind, claimed: String?, text: String) {
+    ] as [(Messaging.Attachment.Kind, String?, String)])
+  func mismatches(kind: Messaging.Attachment.Kind, claimed: String?, text: String) {
     #expect(throws: FileCheck.Mismatch.self) {
       try FileCheck.type(kind, claimed: claimed, name: nil, head: Self.bytes(text))
     }
