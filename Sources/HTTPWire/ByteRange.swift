@@ -1,6 +1,7 @@
 /// What a Range field asks for of a body of known length (RFC 9110 section 14).
 package enum ByteRange: Sendable, Equatable {
-  /// All of it: there is no field, or one that has to be ignored (another unit, several ranges, not well formed).
+  /// All of it: there is no field, or one that has to be ignored (another unit, several ranges, not well
+  /// formed).
   case whole
   /// First byte and one behind the last.
   case part(Range<Int64>)

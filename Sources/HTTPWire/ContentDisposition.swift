@@ -14,8 +14,8 @@ package enum ContentDisposition {
     return ascii == name ? field : field + "; filename*=UTF-8''" + PercentEncoding.encode(name)
   }
 
-  /// The last element of a path, without control characters and without those that turn the direction of writing,
-  /// with which a name pretends another ending.
+  /// The last element of a path, without control characters and without those that turn the direction of
+  /// writing, with which a name pretends another ending.
   private static func harmless(_ name: String) -> String {
     let last = name.split { $0 == "/" || $0 == "\\" }.last ?? ""
     var kept = ""

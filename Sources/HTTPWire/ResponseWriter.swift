@@ -73,8 +73,8 @@ package enum ResponseWriter {
     return EncodedResponse(head: head, body: body)
   }
 
-  /// The head of a response whose body follows in parts. The body of `response` is not looked at; its length is
-  /// announced when its Content-Length says it.
+  /// The head of a response whose body follows in parts. The body of `response` is not looked at; its length
+  /// is announced when its Content-Length says it.
   package static func encodeStreamHead(
     _ response: HTTPResponse, for exchange: Exchange
   ) throws(HTTPWriteError) -> (head: [UInt8], framing: StreamFraming) {

@@ -8,8 +8,8 @@ import Platforms
 package import Security
 package import Telemetry
 
-/// Fetches the file of one attachment: asks the platform for the next call, makes it, checks what comes, and writes
-/// down what came of it.
+/// Fetches the file of one attachment: asks the platform for the next call, makes it, checks what comes, and
+/// writes down what came of it.
 package struct FetchRunner: Sendable {
   /// What a fetch may cost.
   package struct Limits: Sendable {

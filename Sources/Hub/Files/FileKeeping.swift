@@ -1,8 +1,8 @@
 package import EventLoop
 package import Telemetry
 
-/// Gives up files that nobody needs any more, and deletes them from the store: uploads that were not sent, what an edit
-/// took away, what a node left half done, what belonged to a deleted account.
+/// Gives up files that nobody needs any more, and deletes them from the store: uploads that were not sent,
+/// what an edit took away, what a node left half done, what belonged to a deleted account.
 package actor FileKeeping {
   private static let pageCount = 100
   private static let pagesMax = 20

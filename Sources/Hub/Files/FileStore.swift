@@ -1,5 +1,5 @@
-/// Where the contents of attachments are kept: a folder, or an S3-compatible store. A file does not change once it is
-/// there.
+/// Where the contents of attachments are kept: a folder, or an S3-compatible store. A file does not change
+/// once it is there.
 package protocol FileStore: Sendable {
   /// How much of a file is read at a time.
   var sliceBytes: Int { get }

@@ -1,10 +1,10 @@
 import Bytes
 package import EventLoop
 import Foundation
-import Glibc
 import Security
 
-/// Files in a folder, each under its key; written beside and moved into place, so a half-written one is never read.
+/// Files in a folder, each under its key; written beside and moved into place, so a half-written one is never
+/// read.
 package struct FolderFileStore: FileStore {
   package let sliceBytes = 256 << 10
   private static let incoming = ".incoming"
@@ -107,17 +107,7 @@ struct FolderFileWriter: FileWriter {
 
   func write(_ bytes: [UInt8]) async throws {
     let descriptor = descriptor
-    try await blocking.run {
-      var sent = 0
-      while sent < bytes.count {
-        let count = bytes.withUnsafeBytes {
-          Glibc.write(descriptor, $0.baseAddress.map { $0 + sent }, $0.count - sent)
-        }
-        if count < 0 && errno == EINTR { continue }
-        guard count > 0 else { throw FileStoreError.system(errno: errno, operation: "write") }
-        sent += count
-      }
-    }
+    try await blocking.run { try writeAll(bytes, to: descriptor) }
   }
 
   /// The message says that the file is there once this has returned, so it is on the disk by then.
@@ -138,5 +128,18 @@ struct FolderFileWriter: FileWriter {
       close(descriptor)
       unlink(passing)
     }
+  }
+}
+
+/// Outside of the types, whose methods have the names of the system's.
+private func writeAll(_ bytes: [UInt8], to descriptor: Int32) throws {
+  var sent = 0
+  while sent < bytes.count {
+    let count = bytes.withUnsafeBytes { buffer in
+      write(descriptor, buffer.baseAddress.map { $0 + sent }, buffer.count - sent)
+    }
+    if count < 0 && errno == EINTR { continue }
+    guard count > 0 else { throw FileStoreError.system(errno: errno, operation: "write") }
+    sent += count
   }
 }

@@ -1,5 +1,5 @@
-/// What a file is by its first bytes, for the types that browsers show and for those that are dangerous to show.
-/// https://mimesniff.spec.whatwg.org/
+/// What a file is by its first bytes, for the types that browsers show and for those that are dangerous to
+/// show. https://mimesniff.spec.whatwg.org/
 package enum MediaSignature {
   /// As many bytes as are looked at.
   package static let bytes = 512

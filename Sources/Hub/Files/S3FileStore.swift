@@ -21,8 +21,8 @@ package struct S3Settings: Sendable, Equatable {
   }
 }
 
-/// Files as objects of one bucket, by path-style addresses and Signature Version 4. Objects are private and have no
-/// type of their own: nobody but the hub serves them.
+/// Files as objects of one bucket, by path-style addresses and Signature Version 4. Objects are private and
+/// have no type of their own: nobody but the hub serves them.
 package struct S3FileStore: FileStore {
   package let sliceBytes = 2 << 20
   private static let answerBytesMax = 4 << 20

@@ -2,8 +2,8 @@ import EventLoop
 import HTTPClient
 import HTTPWire
 
-/// An object on its way: in one piece when it is small, otherwise as a multipart upload, so that a part at most is in
-/// memory. https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
+/// An object on its way: in one piece when it is small, otherwise as a multipart upload, so that a part at
+/// most is in memory. https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 actor S3FileWriter: FileWriter {
   /// S3 wants at least 5 MiB in all parts but the last.
   private static let partBytes = 8 << 20

@@ -40,8 +40,8 @@ extension HubStore {
   package func takeFiles(node: String, limit: Int) async throws -> [FetchJob] {
     let rows = try await writer.query(
       """
-      SELECT tenant_id, message_id, position, source, storage_key, attempts, account_id, platform, conversation,
-        conversation_kind, message, details, is_deleted
+      SELECT tenant_id, message_id, position, source, storage_key, attempts, account_id, platform,
+        conversation, conversation_kind, message, details, is_deleted
       FROM take_files($1, $2)
       """, [.text(node), .int4(Int32(clamping: limit))])
     return try rows.map { row in

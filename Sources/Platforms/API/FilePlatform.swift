@@ -3,11 +3,11 @@ import HTTPWire
 package import JSON
 package import Messaging
 
-/// How the files of a platform's messages are fetched, where that is more than a GET of their link. Pure: a job goes
-/// in, the next step comes out.
+/// How the files of a platform's messages are fetched, where that is more than a GET of their link. Pure: a
+/// job goes in, the next step comes out.
 package protocol FilePlatform: Platform {
-  /// The next step. Called first without answers, then with the answer to each call, and with that of a download
-  /// which the server refused. The same answers give the same step.
+  /// The next step. Called first without answers, then with the answer to each call, and with that of a
+  /// download which the server refused. The same answers give the same step.
   func fetch(_ file: FileJob, after answers: [APIAnswer]) -> FileStep
 }
 
@@ -76,8 +76,8 @@ package enum FileFetch {
     }
   }
 
-  /// Whether a link leads to one of these hosts or below them, or to where the account's API is: the account's
-  /// secrets go nowhere else, whatever a message says.
+  /// Whether a link leads to one of these hosts or below them, or to where the account's API is: the
+  /// account's secrets go nowhere else, whatever a message says.
   static func isTrusted(_ url: String, _ hosts: [String], _ secrets: AccountSecrets) -> Bool {
     guard let target = try? HTTPURL(url) else { return false }
     if FileOrigins(secrets).contains(url) { return true }
@@ -86,8 +86,8 @@ package enum FileFetch {
   }
 }
 
-/// The servers that an account names itself. They may be anywhere, also on a private network: who owns the account
-/// said so.
+/// The servers that an account names itself. They may be anywhere, also on a private network: who owns the
+/// account said so.
 package struct FileOrigins: Sendable {
   private static let fields = [AccountSecrets.addressField.name, "server", "homeserver"]
   private let origins: Set<String>

@@ -1,8 +1,8 @@
 import JSON
 import Messaging
 
-/// Content is fetched by the message's id; 202 while LINE still converts it. What the sender keeps elsewhere has a
-/// link. https://developers.line.biz/en/reference/messaging-api/#get-content
+/// Content is fetched by the message's id; 202 while LINE still converts it. What the sender keeps elsewhere
+/// has a link. https://developers.line.biz/en/reference/messaging-api/#get-content
 extension LINEPlatform: FilePlatform {
   private static let tokenField = "channelAccessToken"
 

@@ -1,8 +1,9 @@
 import JSON
 import Messaging
 
-/// Media has an `mxc` address; the homeserver fetches it from wherever it is. Servers before Matrix 1.11 have the older
-/// endpoint only. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1mediadownloadservernamemediaid
+/// Media has an `mxc` address; the homeserver fetches it from wherever it is. Servers before Matrix 1.11 have
+/// the older endpoint only.
+/// https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1mediadownloadservernamemediaid
 extension MatrixPlatform: FilePlatform {
   private static let scheme = "mxc://"
 

@@ -1,8 +1,8 @@
 import JSON
 import Messaging
 
-/// Private links want the bot token; files of a shared channel may have to be asked for first (`file_access`).
-/// https://docs.slack.dev/messaging/working-with-files
+/// Private links want the bot token; files of a shared channel may have to be asked for first
+/// (`file_access`). https://docs.slack.dev/messaging/working-with-files
 extension SlackPlatform: FilePlatform {
   private static let tokenField = "botToken"
   private static let hosts = ["slack.com", "slack-files.com"]

@@ -1,8 +1,8 @@
 import JSON
 import Messaging
 
-/// Pictures in a chat are kept by the Bot Framework, which wants the bot's token; files have a link that is signed.
-/// https://learn.microsoft.com/en-us/microsoftteams/platform/bots/how-to/bots-filesv4
+/// Pictures in a chat are kept by the Bot Framework, which wants the bot's token; files have a link that is
+/// signed. https://learn.microsoft.com/en-us/microsoftteams/platform/bots/how-to/bots-filesv4
 extension TeamsPlatform: FilePlatform {
   private static let hosts = [
     "smba.trafficmanager.net", "botframework.com", "teams.microsoft.com", "graph.microsoft.com",

@@ -2,8 +2,8 @@ import Bytes
 import JSON
 import Messaging
 
-/// Media links want the account's basic authentication and lead on to a store. Those of Conversations are asked for
-/// by their id. https://www.twilio.com/docs/messaging/api/media-resource
+/// Media links want the account's basic authentication and lead on to a store. Those of Conversations are
+/// asked for by their id. https://www.twilio.com/docs/messaging/api/media-resource
 extension TwilioPlatform: FilePlatform {
   private static let hosts = ["twilio.com"]
 
