@@ -5,10 +5,12 @@
 #   make check   the quick half: format and build
 #   make build   the release binary
 #   make bench   the measuring program
+#   make fuzz    inputs that break a parser are searched for, a minute for each (FUZZ_SECONDS=600: ten)
+#   make sanitize  the unit tests under the address sanitizer
 #   make autobahn  the WebSocket test suite of others against wire-echo, where Python 2.7 is
 #   make clean   forget what was built (the data folder .hub stays)
 
-.PHONY: run test check build bench autobahn clean
+.PHONY: run test check build bench fuzz sanitize autobahn clean
 
 run:
 	@.ci/packages.sh build
@@ -33,6 +35,13 @@ bench:
 	@.ci/build.sh echo-yardstick
 	@.ci/build.sh hub-bench
 	@exec .build/release/hub-bench $(BENCH)
+
+fuzz:
+	@.ci/packages.sh build
+	@.ci/fuzz.sh $(FUZZ)
+
+sanitize:
+	@.ci/sanitize.sh
 
 autobahn:
 	@.ci/packages.sh build

@@ -34,6 +34,8 @@ let package = Package(
     .executable(name: "hub-bench", targets: ["hub-bench"]),
     .executable(name: "wire-echo", targets: ["wire-echo"]),
     .executable(name: "echo-yardstick", targets: ["echo-yardstick"]),
+    // What `make fuzz` links with libFuzzer.
+    .library(name: "Fuzzing", type: .static, targets: ["Fuzzing"]),
   ],
   targets: [
     // The C doors.
@@ -52,6 +54,8 @@ let package = Package(
     module("HTTPWire", ["Bytes", "CZlib"]),
     module("WebSocketWire", ["Bytes", "CZlib"]),
     module("SocketIOWire", ["Bytes"]),
+    module("MailWire", ["Bytes", "Telemetry"]),
+    module("MIME", ["Bytes"]),
 
     // Machinery: I/O.
     module("EventLoop", ["CLinux", "COpenSSL", "Bytes"]),
@@ -61,17 +65,18 @@ let package = Package(
     module(
       "SocketIOServer",
       ["SocketIOWire", "HTTPServer", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes", "JSON", "Telemetry"]),
+    module("MailClient", ["MailWire", "EventLoop", "Bytes"]),
 
     // Domain: pure.
     module("Messaging", ["Bytes", "JSON"]),
-    module("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"]),
+    module("Platforms", ["Messaging", "MIME", "MailWire", "Security", "HTTPWire", "Bytes", "JSON"]),
 
     // Product.
     .target(
       name: "Hub",
       dependencies: [
         "Platforms", "Messaging", "SocketIOServer", "SocketIOWire", "HTTPServer", "HTTPClient", "HTTPWire",
-        "WebSocketWire",
+        "WebSocketWire", "MailClient", "MailWire",
         "Postgres", "EventLoop", "Security", "Telemetry", "Bytes", "JSON",
       ],
       swiftSettings: settings,
@@ -86,7 +91,7 @@ let package = Package(
     program(
       "hub-bench",
       [
-        "Hub", "Platforms", "HTTPClient", "HTTPWire", "WebSocketWire", "SocketIOWire",
+        "Hub", "Platforms", "HTTPClient", "HTTPServer", "HTTPWire", "WebSocketWire", "SocketIOWire",
         "EventLoop", "Bytes",
         "JSON", "CLinux",
       ]),
@@ -99,6 +104,9 @@ let package = Package(
         "JSON",
       ]),
 
+    // What must hold for every input of a parser, for the fuzzer and for the tests.
+    module("Fuzzing", ["SocketIOWire", "WebSocketWire", "HTTPWire", "Security", "JSON", "Bytes"]),
+
     // The build tool that carries Migrations/ and Webhooks/ into the binary.
     .executableTarget(name: "embed-files", swiftSettings: settings),
     .plugin(
@@ -109,9 +117,12 @@ let package = Package(
     tests("JSON"),
     tests("Telemetry", ["Bytes", "JSON"]),
     tests("Security", ["Bytes", "JSON"]),
-    tests("HTTPWire", ["Bytes"]),
+    tests("Fuzzing", exclude: ["Corpus"]),
+    tests("HTTPWire", ["Fuzzing", "Bytes"]),
     tests("WebSocketWire", ["Bytes"]),
     tests("SocketIOWire", ["Bytes"]),
+    tests("MailWire", ["Bytes"]),
+    tests("MIME", ["Bytes"]),
     tests("EventLoop", ["Bytes"]),
     tests("Postgres", ["EventLoop", "Bytes"]),
     tests("HTTPServer", ["HTTPClient", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes"]),
@@ -119,8 +130,11 @@ let package = Package(
     tests(
       "SocketIOServer",
       ["HTTPServer", "HTTPClient", "SocketIOWire", "WebSocketWire", "HTTPWire", "EventLoop", "Bytes", "JSON"]),
+    tests("MailClient", ["MailWire", "EventLoop", "Bytes"]),
     tests("Messaging", ["JSON", "Bytes"]),
-    tests("Platforms", ["Messaging", "Security", "HTTPWire", "Bytes", "JSON"], exclude: ["Fixtures"]),
+    tests(
+      "Platforms", ["Messaging", "MIME", "MailWire", "Security", "HTTPWire", "Bytes", "JSON"],
+      exclude: ["Fixtures"]),
     tests(
       "Hub",
       [
@@ -130,7 +144,8 @@ let package = Package(
     .testTarget(
       name: "hub-benchTests", dependencies: ["hub-bench", "Bytes", "JSON"], swiftSettings: settings),
     .testTarget(
-      name: "messaging-hubTests", dependencies: ["messaging-hub", "Hub", "HTTPWire"], swiftSettings: settings),
+      name: "messaging-hubTests", dependencies: ["messaging-hub", "Hub", "HTTPClient", "HTTPWire"],
+      swiftSettings: settings),
     .testTarget(name: "wire-echoTests", dependencies: ["wire-echo"], swiftSettings: settings),
     .testTarget(name: "ProjectTests", swiftSettings: settings),
   ]

@@ -5,7 +5,7 @@ set -euo pipefail
 
 wanted="libpq-dev libssl-dev zlib1g-dev pkg-config"
 if [ "${1:-build}" = test ]; then
-  wanted="$wanted python3-venv chromium faketime"
+  wanted="$wanted python3-venv chromium faketime dovecot-imapd"
 fi
 
 installed() {
@@ -52,19 +52,52 @@ install_packages() {
 echo "Installing them with apt-get."
 as_root apt-get update -o DPkg::Lock::Timeout=300
 
-# Debian's package would start a server of its own, which the hub does not use. The setting goes back
-# to what it was, because it is the machine's, not ours.
+# Debian's packages would start servers of their own, which neither the hub nor its tests use. Each setting
+# goes back to what it was, because it is the machine's, not ours.
 cluster_settings=/etc/postgresql-common/createcluster.conf
+policy=/usr/sbin/policy-rc.d
+put_back() {
+  if [ -f "$cluster_settings.before-hub" ]; then
+    as_root mv "$cluster_settings.before-hub" "$cluster_settings"
+  fi
+  if [ -f "$policy.of-hub" ]; then
+    as_root rm -f "$policy" "$policy.of-hub"
+  fi
+}
+trap put_back EXIT
+
 case "$missing" in
 *" postgresql"*)
   install_packages postgresql-common
   if [ -f "$cluster_settings" ]; then
     as_root cp -p "$cluster_settings" "$cluster_settings.before-hub"
     as_root sed -i -E 's/^#?[[:space:]]*create_main_cluster.*/create_main_cluster = false/' "$cluster_settings"
-    trap 'as_root mv "$cluster_settings.before-hub" "$cluster_settings"' EXIT
+  fi
+  ;;
+esac
+
+case "$missing" in
+*" dovecot"*)
+  # A policy that is there already knows better.
+  if [ ! -e "$policy" ]; then
+    as_root touch "$policy.of-hub"
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
   fi
   ;;
 esac
 
 # shellcheck disable=SC2086  # a list of names
 install_packages $missing
+
+case "$missing" in
+*" dovecot"*)
+  # Nor at the next boot.
+  if command -v systemctl >/dev/null 2>&1; then
+    as_root systemctl disable dovecot.service dovecot.socket >/dev/null 2>&1 || true
+  fi
+  if command -v update-rc.d >/dev/null 2>&1; then
+    as_root update-rc.d dovecot disable >/dev/null 2>&1 || true
+  fi
+  ;;
+esac

@@ -12,6 +12,16 @@ unit=.build/test-reports/unit.log
 end_to_end=.build/test-reports/end-to-end.log
 failed=0
 
+# Before the unit tests: the mail client is tried on a server in Python.
+venv=.build/venv
+requirements=Tests/EndToEnd/requirements.txt
+if ! cmp -s "$requirements" "$venv/requirements.txt"; then
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+  cp "$requirements" "$venv/requirements.txt"
+fi
+
 echo "== unit tests"
 # One after the other: some watch deadlines, and the machine may have two cores only.
 swift test --skip-build --no-parallel 2>&1 | tee "$unit" || failed=1
@@ -21,14 +31,6 @@ echo "== release build"
 .ci/build.sh wire-echo
 
 echo "== end-to-end tests"
-venv=.build/venv
-requirements=Tests/EndToEnd/requirements.txt
-if ! cmp -s "$requirements" "$venv/requirements.txt"; then
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
-  cp "$requirements" "$venv/requirements.txt"
-fi
 # Old stock clients, whose libraries cannot stand beside their successors.
 old_requirements=Tests/EndToEnd/requirements-old.txt
 old_clients=.build/old-clients
@@ -36,6 +38,15 @@ if ! cmp -s "$old_requirements" "$old_clients/requirements.txt"; then
   rm -rf "$old_clients"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --target "$old_clients" -r "$old_requirements"
   cp "$old_requirements" "$old_clients/requirements.txt"
+fi
+# A homeserver of Matrix, in an environment of its own.
+synapse_requirements=Tests/EndToEnd/requirements-synapse.txt
+synapse=.build/synapse
+if ! cmp -s "$synapse_requirements" "$synapse/requirements.txt"; then
+  rm -rf "$synapse"
+  python3 -m venv "$synapse"
+  "$synapse/bin/python" -m pip install --quiet --disable-pip-version-check -r "$synapse_requirements"
+  cp "$synapse_requirements" "$synapse/requirements.txt"
 fi
 "$venv/bin/python" -m pytest Tests/EndToEnd -ra --durations=10 2>&1 | tee "$end_to_end" || failed=1
 

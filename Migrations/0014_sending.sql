@@ -557,14 +557,14 @@ CREATE FUNCTION send_target(tenant text, usr text, conversation uuid, message uu
 RETURNS TABLE (
   account_id uuid, external_id text, kind text, title text, last_inbound_at timestamptz, last_inbound_id text,
   last_sender_id text, last_sender_name text, message_external_id text, message_sent_at timestamptz,
-  message_direction smallint, message_text text)
+  message_direction smallint, last_inbound_details text)
 LANGUAGE sql STABLE AS $$
 SELECT c.account_id, c.external_id, c.kind, c.title, i.sent_at, i.external_id, i.sender_id, i.sender_name,
-  m.external_id, m.sent_at, m.direction, m.text
+  m.external_id, m.sent_at, m.direction, i.details
 FROM conversations c
 JOIN memberships s ON s.tenant_id = c.tenant_id AND s.conversation_id = c.id AND s.user_id = $2
 LEFT JOIN LATERAL (
-  SELECT x.sent_at, x.external_id, x.sender_id, x.sender_name FROM messages x
+  SELECT x.sent_at, x.external_id, x.sender_id, x.sender_name, x.details FROM messages x
   WHERE x.tenant_id = c.tenant_id AND x.conversation_id = c.id AND x.direction = 0
   ORDER BY x.sent_at DESC, x.order_hint DESC, x.id DESC LIMIT 1) i ON true
 LEFT JOIN messages m ON m.tenant_id = c.tenant_id AND m.conversation_id = c.id AND m.id = $4

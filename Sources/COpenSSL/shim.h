@@ -14,6 +14,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 // Macros that Swift does not import.
 static inline long hub_SSL_CTX_set_min_proto_version(SSL_CTX *context, int version) {

@@ -29,7 +29,7 @@ package final class Socket: Selectable, @unchecked Sendable {
   /// Another task goes on with the socket when the one that accepted it ends.
   package var outlivesItsTask = false
 
-  private let descriptor: Int32
+  let descriptor: Int32
   private var failure: SocketError?
   private var canRead = false
   private var canWrite = false
@@ -82,47 +82,8 @@ package final class Socket: Selectable, @unchecked Sendable {
 
   // MARK: Connecting
 
-  /// Connects without blocking.
-  /// - Parameter started: is given the socket while it connects, to close it when nobody wants it any more.
-  /// - Throws: `.system` with the peer's refusal, `.timedOut` at the deadline.
-  package static func connect(
-    to address: SocketAddress, on loop: EventLoop, deadline: LoopInstant? = nil,
-    started: (Socket) -> Void = { _ in }
-  ) async throws(SocketError) -> Socket {
-    loop.assertInLoop()
-    let descriptor = hub_tcp_socket(address.family)
-    guard descriptor >= 0 else { throw .system(errno: errno, operation: "socket") }
-    let result: Int32
-    do throws(SocketError) {
-      result = try address.withSystemAddress { Glibc.connect(descriptor, $0, $1) == 0 ? 0 : errno }
-    } catch {
-      Glibc.close(descriptor)
-      throw error
-    }
-    guard result == 0 || result == EINPROGRESS else {
-      Glibc.close(descriptor)
-      throw .system(errno: result, operation: "connect \(address)")
-    }
-    let socket: Socket
-    do throws(SocketError) {
-      socket = try Socket(loop: loop, descriptor: descriptor, peer: address)
-    } catch {
-      Glibc.close(descriptor)
-      throw error
-    }
-    started(socket)
-    do throws(SocketError) {
-      try await socket.waitUntilWritable(deadline)
-      let error = hub_socket_error(descriptor)
-      if error != 0 { throw .system(errno: error, operation: "connect \(address)") }
-    } catch {
-      socket.close()
-      throw error
-    }
-    return socket
-  }
-
-  private func waitUntilWritable(_ deadline: LoopInstant?) async throws(SocketError) {
+  /// Suspends until the connection stands or has failed.
+  func waitUntilWritable(_ deadline: LoopInstant?) async throws(SocketError) {
     while !canWrite {
       if let deadline, loop.now >= deadline { throw .timedOut }
       drainMark = -1

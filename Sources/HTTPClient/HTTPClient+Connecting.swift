@@ -57,7 +57,10 @@ extension HTTPClient {
     if let address = SocketAddress(host: host, port: 0) { return [address] }
     if mayBeOld, let addresses = resolver.cached(host) { return addresses }
     let wait = NameResolver.Wait()
-    if resolver.join(host, wait) { Task { await self.lookUpOnce(host) } }
+    if resolver.join(host, wait) {
+      // With the preference, or its continuation would come back over the global pool.
+      Task(executorPreference: loop) { await self.lookUpOnce(host) }
+    }
     let timer = loop.schedule(at: call.deadline) { wait.finish(.gone) }
     call.onInterrupt = { wait.finish(.gone) }
     let outcome = await wait.outcome()

@@ -4,7 +4,7 @@ package import HTTPWire
 package struct HTTPClientRequest: Sendable {
   package var method: HTTPMethod
   package var url: HTTPURL
-  /// Host, the framing fields, User-Agent (unless set), Accept-Encoding (unless set) and Traceparent are added.
+  /// Added are Host, the framing fields, traceparent, and User-Agent and Accept-Encoding unless they are set.
   package var headers: HTTPHeaders
   package var body: [UInt8]
   /// For everything together: waiting for a connection, connecting, redirects, the whole answer.

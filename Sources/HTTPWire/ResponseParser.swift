@@ -95,12 +95,12 @@ package struct ResponseParser: Sendable {
         return .end(trailers: trailers)
       }
     case .readingUntilClose(let bytes):
-      guard buffer.count <= limits.bodyBytesMax - bytes else {
-        throw .bodyTooLarge(limitBytes: limits.bodyBytesMax)
-      }
       guard !buffer.isEmpty else { return .needMoreData }
-      state = .readingUntilClose(bytes: bytes + buffer.count)
-      return .bodyPart(buffer.readAll())
+      let room = limits.bodyBytesMax - bytes
+      guard room > 0 else { throw .bodyTooLarge(limitBytes: limits.bodyBytesMax) }
+      let part = buffer.read(min(room, buffer.count))
+      state = .readingUntilClose(bytes: bytes + part.count)
+      return .bodyPart(part)
     case .failed(let error):
       throw error
     }

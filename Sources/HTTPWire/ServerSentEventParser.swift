@@ -16,6 +16,10 @@ package struct ServerSentEvent: Sendable, Equatable {
 /// An event of a stream is larger than it may be.
 package struct ServerSentEventTooLarge: Error, Equatable {
   package let limitBytes: Int
+
+  package init(limitBytes: Int) {
+    self.limitBytes = limitBytes
+  }
 }
 
 /// Reads text/event-stream (HTML standard, section 9.2.6). Lines end with LF, CR or both; comments and

@@ -13,6 +13,8 @@ package actor Housekeeping {
   /// not tell it what they commit.
   private static let newcomerTurns = 4
   private static let partitionsEvery = 900
+  private static let sweepsEvery = 15
+  private static let outboxEvery = 1_800
   private static let farewellMax: Duration = .seconds(1)
 
   package nonisolated let loop: EventLoop
@@ -22,12 +24,13 @@ package actor Housekeeping {
   private let node: UUIDv7
   private let retention: HubConfiguration.Retention
   private let log: Logger
+  private let metrics: HubMetrics
   private var isStopped = false
   private var isPositionCheckDue = false
 
   package init(
     loop: EventLoop, store: HubStore, relay: EventRelay, peers: PeerWatch, node: UUIDv7,
-    retention: HubConfiguration.Retention, log: Logger
+    retention: HubConfiguration.Retention, log: Logger, metrics: HubMetrics
   ) {
     self.loop = loop
     self.store = store
@@ -36,6 +39,7 @@ package actor Housekeeping {
     self.node = node
     self.retention = retention
     self.log = log
+    self.metrics = metrics
   }
 
   package nonisolated var unownedExecutor: UnownedSerialExecutor {
@@ -52,6 +56,14 @@ package actor Housekeeping {
       if isPositionCheckDue || turn < Self.newcomerTurns || turn.isMultiple(of: Self.positionsEvery) {
         isPositionCheckDue = false
         await attempt("positions") { try await checkPositions() }
+      }
+      if turn.isMultiple(of: Self.sweepsEvery) {
+        await attempt("sweeps") {
+          for row in try await store.recoveredBySweep() { metrics.recoveredBySweep(row.platform, row.count) }
+        }
+      }
+      if turn.isMultiple(of: Self.outboxEvery) {
+        await attempt("outbox") { try await store.keepOutbox(retention) }
       }
       turn += 1
       try? await loop.sleep(for: Self.heartbeat)

@@ -68,6 +68,7 @@ package final class HubMetrics: Sendable {
   private let polls: [String: [PollOutcome: Counter]]
   private let fetches: [String: [FetchOutcome: Counter]]
   private let fetchedBytes: Counter
+  private let sweepFinds: [String: Gauge]
   private let commitSeconds: Histogram
   private let commitGroup: Histogram
   private let commitFailures: Counter
@@ -103,6 +104,13 @@ package final class HubMetrics: Sendable {
       FetchOutcome.self)
     fetchedBytes = registry.counter(
       "hub_attachment_bytes_total", "Bytes of files that were fetched and stored")
+    var sweepFinds: [String: Gauge] = [:]
+    for platform in PlatformCatalogue.all.map(\.name.rawValue) {
+      sweepFinds[platform] = registry.gauge(
+        "hub_recovered_by_sweep_messages", "Messages that webhooks had missed and sweeps have found",
+        ["platform": platform])
+    }
+    self.sweepFinds = sweepFinds
     commitSeconds = registry.histogram(
       "hub_commit_seconds", "Time from sending a group of deliveries to its commit", bounds: Self.commitBounds
     )
@@ -180,6 +188,8 @@ package final class HubMetrics: Sendable {
   package func sent(_ platform: String, _ outcome: SendOutcome) {
     (sends[platform] ?? sends[Self.otherPlatform])?[outcome]?.add()
   }
+
+  package func recoveredBySweep(_ platform: String, _ count: Int) { sweepFinds[platform]?.set(count) }
 
   package func polled(_ platform: String, _ outcome: PollOutcome) {
     (polls[platform] ?? polls[Self.otherPlatform])?[outcome]?.add()

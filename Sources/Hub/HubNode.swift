@@ -254,7 +254,7 @@ package final class HubNode: Sendable {
   private func startHousekeeping(_ store: HubStore, on loop: EventLoop) {
     let housekeeping = Housekeeping(
       loop: loop, store: store, relay: relay, peers: peers, node: nodeID,
-      retention: parts.configuration.retention, log: parts.log)
+      retention: parts.configuration.retention, log: parts.log, metrics: metrics)
     running.withLock { $0.housekeeping = housekeeping }
     Task(executorPreference: housekeeping.loop) { await housekeeping.run() }
   }

@@ -4,8 +4,8 @@ import HTTPClient
 import Platforms
 import Security
 
-/// What a node does towards the platforms: the outbox's worker and the pollers, on one loop, with the HTTP client and
-/// the file store that they share.
+/// What a node does towards the platforms: the outbox's worker and the pollers, on one loop, with the HTTP
+/// client and the file store that they share.
 package struct OutboundWorkers: Sendable {
   package struct Parts: Sendable {
     let node: HubNode.Parts
@@ -36,10 +36,16 @@ package struct OutboundWorkers: Sendable {
     self.parts = parts
     self.loop = loop
     let configuration = parts.node.configuration
-    var outbound = HTTPClient.Configuration(
-      tls: try TLSContext(clientTrusting: configuration.outbound.authorityFile))
+    let tls = try TLSContext(
+      clientTrusting: configuration.outbound.authorityFile, alsoSystem: true)
+    let names = BlockingPool(threads: 4)
+    var outbound = HTTPClient.Configuration(tls: tls)
     outbound.proxies = configuration.outbound.proxies
-    client = HTTPClient(loop: loop, blocking: BlockingPool(threads: 4), configuration: outbound)
+    // Accounts of one platform ask one server, each with a question that is kept.
+    outbound.longLivedPerOriginMax = 20_000
+    outbound.connectionsMax = 24_000
+    client = HTTPClient(loop: loop, blocking: names, configuration: outbound)
+    let mailboxes = MailboxConnector(tls: tls, loop: loop, blocking: names)
     let node = parts.node
     files = Self.fileStore(configuration.files, client, node.clock)
     links = FileLinks(keys: node.keys, publicURL: configuration.listen.publicURL)
@@ -49,8 +55,10 @@ package struct OutboundWorkers: Sendable {
     tokens = TokenKeeper(store: parts.store, caller: caller, keys: node.keys, clock: node.clock)
     let states = AccountStates(store: parts.store, relay: parts.relay, log: node.log)
     let runner = SendRunner(
-      node: "\(parts.nodeID)", store: parts.store, caller: caller, gate: gate, tokens: tokens, states: states,
-      links: links, relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics,
+      node: "\(parts.nodeID)", store: parts.store, caller: caller,
+      mail: MailSender(connector: mailboxes, caller: caller, log: node.log), gate: gate, tokens: tokens,
+      states: states, links: links, relay: parts.relay, keys: node.keys, clock: node.clock,
+      metrics: parts.metrics,
       log: node.log, loop: loop)
     worker = OutboxWorker(loop: loop, runner: runner, store: parts.store, relay: parts.relay, log: node.log)
     let fetch = FetchRunner(
@@ -65,8 +73,9 @@ package struct OutboundWorkers: Sendable {
       loop: loop, store: parts.store, files: files, interval: configuration.files.keepingInterval,
       uploadSeconds: configuration.files.uploadSeconds, log: node.log)
     let poller = PollRunner(
-      store: parts.store, writers: parts.writers, caller: caller, gate: gate, tokens: tokens, keys: node.keys,
-      ids: parts.ids, clock: node.clock, metrics: parts.metrics, log: node.log, loop: loop)
+      store: parts.store, writers: parts.writers, caller: caller, mailboxes: mailboxes, gate: gate,
+      tokens: tokens, keys: node.keys, ids: parts.ids, clock: node.clock, metrics: parts.metrics,
+      log: node.log, loop: loop)
     let giver = PollReturn(
       store: parts.store, gate: gate, states: states, keys: node.keys, clock: node.clock,
       metrics: parts.metrics,

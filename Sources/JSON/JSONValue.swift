@@ -15,35 +15,31 @@ package enum JSONValue: Sendable, Hashable {
   case array([JSONValue])
   case object([String: JSONValue])
 
-  /// Parses a whole document. Throws Foundation's error for anything that is not JSON, for a number
-  /// that no Double can hold, for a document that nests deeper than 512, and for bytes behind it. Of
-  /// several members with one name the last counts.
+  /// What Foundation takes, and RFC 8259 and the database do not.
+  enum Refusal: Error {
+    /// A comma behind the last element of an array or object.
+    case trailingComma
+    /// A NUL: Foundation guesses another encoding than UTF-8 then.
+    case notUTF8
+  }
+
+  /// Parses a whole document. Throws for anything that is not JSON, for a number that no Double can
+  /// hold, for a document that nests deeper than 512, and for bytes behind it. Of several members with
+  /// one name the last counts.
   ///
   /// `JSONSerialization` and not `JSONDecoder`: a decoder is asked type by type what a value is, each
   /// wrong guess throws, and that costs three times as much.
   package init(parsing bytes: some Sequence<UInt8>) throws {
     let data = Data(bytes)
-    if Self.mayHoldByteOrderMark(data) {
+    let traits = data.withUnsafeBytes { JSONTraits(of: $0) }
+    guard !traits.hasNUL else { throw Refusal.notUTF8 }
+    if traits.mayHaveTrailingComma, data.withUnsafeBytes({ JSONTraits.hasTrailingComma($0) }) {
+      throw Refusal.trailingComma
+    }
+    if traits.mayHoldByteOrderMark {
       self = try JSONDecoder().decode(JSONValueDecoding.self, from: data).value
     } else {
       self.init(parsed: try JSONSerialization.jsonObject(with: data, options: .fragmentsAllowed))
-    }
-  }
-
-  /// `JSONSerialization` loses a U+FEFF with which a text begins, escaped or not; the decoder keeps it.
-  private static func mayHoldByteOrderMark(_ data: Data) -> Bool {
-    data.withUnsafeBytes { bytes in
-      for index in bytes.indices.dropLast(2) {
-        switch bytes[index] {
-        case 0xef: if bytes[index + 1] == 0xbb && bytes[index + 2] == 0xbf { return true }
-        case UInt8(ascii: "\\"):
-          if bytes[index + 1] == UInt8(ascii: "u") && bytes[index + 2] | 0x20 == UInt8(ascii: "f") {
-            return true
-          }
-        default: break
-        }
-      }
-      return false
     }
   }
 
@@ -64,7 +60,8 @@ package enum JSONValue: Sendable, Hashable {
       let digits = number.stringValue
       self =
         Int64(digits).map { .integer($0) } ?? UInt64(digits).map { .unsigned($0) }
-        ?? .number(number.doubleValue)
+        // Not its `doubleValue`, which may be the neighbour of the nearest Double.
+        ?? .number(Double(digits) ?? number.doubleValue)
       return
     }
     switch UInt8(bitPattern: number.objCType.pointee) {

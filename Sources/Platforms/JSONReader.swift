@@ -49,7 +49,8 @@ struct JSONReader {
     }
   }
 
-  private static func withoutNull(_ value: JSONValue) -> JSONValue {
+  /// U+0000 becomes U+FFFD in all texts and names.
+  static func withoutNull(_ value: JSONValue) -> JSONValue {
     switch value {
     case .string(let text): .string(MessageText.sanitised(text, bytesMax: .max))
     case .array(let elements): .array(elements.map { withoutNull($0) })

@@ -41,6 +41,8 @@ package protocol Platform: Sendable {
   /// Raised when `normalise` reads more or other than before; dead deliveries can then be replayed.
   var parserVersion: Int { get }
   var credentials: [CredentialField] { get }
+  /// Whether the platform calls a webhook URL at all; false: it is polled, and `receive` refuses.
+  var hasWebhook: Bool { get }
   /// What the platform uses on a webhook URL; anything else is answered 405.
   var methods: [String] { get }
   /// Lower-case names of headers that are kept with a delivery beside those of every platform. None may
@@ -69,6 +71,10 @@ package protocol Platform: Sendable {
   /// - Throws: when nothing can be read.
   func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised
 
+  /// The bytes of a file that came inside a delivery: what an attachment's `externalID` names. Deterministic.
+  /// nil: the delivery has no such part, or the platform keeps its files elsewhere.
+  func file(_ externalID: String, in delivery: WebhookDelivery) -> [UInt8]?
+
   /// The request as the platform would send it, signed; for simulations. nil when the secrets cannot
   /// sign.
   /// - Parameter id: for schemes that number their deliveries.
@@ -78,12 +84,14 @@ package protocol Platform: Sendable {
 }
 
 extension Platform {
+  package var hasWebhook: Bool { true }
   package var methods: [String] { ["POST"] }
   package var keptHeaders: Set<String> { [] }
   package var accountField: String? { nil }
   package var appCredentials: [String] { [] }
   package var refusal: WebhookAnswer? { nil }
   package func fault(in secrets: AccountSecrets) -> String? { nil }
+  package func file(_ externalID: String, in delivery: WebhookDelivery) -> [UInt8]? { nil }
   package func generated(for secrets: AccountSecrets, random: (Int) -> [UInt8]) -> [String: String] { [:] }
 }
 

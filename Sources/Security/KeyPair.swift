@@ -122,7 +122,7 @@ final class KeyPair: @unchecked Sendable {
   }
 
   /// A SubjectPublicKeyInfo (RFC 5280 section 4.1).
-  private convenience init(publicKeyDER bytes: [UInt8]) throws(Fault) {
+  convenience init(publicKeyDER bytes: [UInt8]) throws(Fault) {
     let key = bytes.withUnsafeBufferPointer { buffer in
       var position = buffer.baseAddress
       return d2i_PUBKEY(nil, &position, buffer.count)
@@ -159,6 +159,35 @@ final class KeyPair: @unchecked Sendable {
       && EVP_DigestVerify(context, signature, signature.count, bytes, bytes.count) == 1
     if !isGood { ERR_clear_error() }
     return isGood
+  }
+
+  /// RSA-OAEP with SHA-1, MGF1 and no label (RFC 8017 section 7.1). nil when it does not open, or this is no
+  /// private RSA key.
+  func openOAEP(_ sealed: [UInt8]) -> [UInt8]? { runOAEP(sealed, EVP_PKEY_decrypt_init, EVP_PKEY_decrypt) }
+
+  /// nil when the text is too long for the key, or this is no RSA key.
+  func sealOAEP(_ plain: [UInt8]) -> [UInt8]? { runOAEP(plain, EVP_PKEY_encrypt_init, EVP_PKEY_encrypt) }
+
+  private func runOAEP(
+    _ input: [UInt8], _ prepare: (OpaquePointer?) -> Int32,
+    _ run: (
+      OpaquePointer?, UnsafeMutablePointer<UInt8>?, UnsafeMutablePointer<Int>?, UnsafePointer<UInt8>?, Int
+    ) -> Int32
+  ) -> [UInt8]? {
+    guard kind == .rsa, let context = EVP_PKEY_CTX_new(pointer, nil) else { return nil }
+    defer {
+      EVP_PKEY_CTX_free(context)
+      ERR_clear_error()
+    }
+    var count = 0
+    guard prepare(context) == 1, EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) == 1,
+      EVP_PKEY_CTX_set_rsa_oaep_md(context, EVP_sha1()) == 1,
+      EVP_PKEY_CTX_set_rsa_mgf1_md(context, EVP_sha1()) == 1,
+      run(context, nil, &count, input, input.count) == 1
+    else { return nil }
+    var output = [UInt8](repeating: 0, count: count)
+    guard run(context, &output, &count, input, input.count) == 1 else { return nil }
+    return Array(output[..<count])
   }
 
   private var digest: OpaquePointer? { kind == .ed25519 ? nil : EVP_sha256() }

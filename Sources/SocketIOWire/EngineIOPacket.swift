@@ -34,6 +34,8 @@ package enum EngineIOParseError: Error, Sendable, Equatable {
   /// A packet that carries nothing carried something.
   case unexpectedContent
   case badBase64
+  /// Text in a payload that is not UTF-8. A WebSocket's text is checked before it comes here.
+  case badUTF8
   /// Protocol 3: the length before a packet is wrong.
   case badLength
   case tooManyPackets(limit: Int)
@@ -184,6 +186,7 @@ package enum EngineIOPayload {
   package static func decode(
     _ body: [UInt8], _ form: Form = .text, revision: EngineIORevision, packetsMax: Int
   ) throws(EngineIOParseError) -> [EngineIOPacket] {
+    if form == .text { try checkUTF8(body[...]) }
     var packets: [EngineIOPacket] = []
     var rest = body[...]
     repeat {
@@ -225,9 +228,14 @@ package enum EngineIOPayload {
     guard count > 0, count <= rest.count else { throw .badLength }
     let content = rest.prefix(count)
     rest = rest.dropFirst(count)
-    return kind == 1
-      ? try EngineIOPacket(binary: Array(content), revision: .v3)
-      : try EngineIOPacket(text: content, allowsBase64: true, revision: .v3)
+    if kind == 1 { return try EngineIOPacket(binary: Array(content), revision: .v3) }
+    try checkUTF8(content)
+    return try EngineIOPacket(text: content, allowsBase64: true, revision: .v3)
+  }
+
+  /// What goes on as text must be text: a WebSocket that it is sent to closes over anything else.
+  private static func checkUTF8(_ text: ArraySlice<UInt8>) throws(EngineIOParseError) {
+    guard String(validating: text, as: UTF8.self) != nil else { throw .badUTF8 }
   }
 
   /// Protocol 3: `length:packet`, the length in UTF-16 units.

@@ -3,8 +3,8 @@
 ///     <type>[<attachments>-][<namespace>,][<ack id>][<JSON>]
 ///
 /// The JSON is carried as its bytes: this layer checks its first characters and leaves reading it to
-/// whoever wants to know more. What it accepts, `encoded` gives back byte for byte, but for the
-/// namespace `/`, which is left out.
+/// whoever wants to know more. What it accepts, `encoded` gives back byte for byte, but that the
+/// namespace `/`, the query of a namespace and zeros before a number are left out.
 package struct SocketIOPacket: Sendable, Equatable {
   package enum Kind: UInt8, Sendable {
     case connect = 0
@@ -125,9 +125,12 @@ extension SocketIOPacket {
     guard name.count <= limits.namespaceBytesMax else {
       throw .namespaceTooLong(limitBytes: limits.namespaceBytesMax)
     }
-    guard let text = String(validating: name, as: UTF8.self) else { throw .badNamespace }
-    let parts = text.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-    return (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
+    // By bytes: as characters, a mark or a slash may be one with what stands behind it.
+    let mark = name.firstIndex(of: UInt8(ascii: "?")) ?? name.endIndex
+    guard let path = String(validating: name[..<mark], as: UTF8.self),
+      let query = String(validating: name[mark...].dropFirst(), as: UTF8.self)
+    else { throw .badNamespace }
+    return (path, query)
   }
 
   private static func check(

@@ -55,30 +55,40 @@ package final class MessageInflater {
     self.keepsContext = keepsContext
   }
 
-  /// The next part of a message. Throws when more than `bytesMax` come out; `limitBytes` is the
-  /// limit to name then.
-  func inflate(_ part: [UInt8], bytesMax: Int, limitBytes: Int) throws(WebSocketFault) -> [UInt8] {
-    guard let stream = stream ?? ZlibStream(.inflate(windowBits: windowBits)) else { throw .badCompression }
-    self.stream = stream
-    var output: [UInt8] = []
-    do throws(ZlibStream.Fault) {
-      try stream.inflate(part, into: &output, bytesMax: bytesMax)
-    } catch {
-      switch error {
-      case .refused: throw .badCompression
-      case .overLimit: throw .messageTooLarge(limitBytes: limitBytes)
-      }
-    }
-    return output
+  /// What a part of a message gave, and why nothing can come behind it. The bytes before a fault count:
+  /// what is wrong with them is found first, in whatever pieces the message comes.
+  struct Inflated {
+    var bytes: [UInt8] = []
+    var fault: WebSocketFault?
   }
 
-  /// The rest of the message (RFC 7692 section 7.2.2). Throws when the message ended inside a block.
-  func finishMessage(bytesMax: Int, limitBytes: Int) throws(WebSocketFault) -> [UInt8] {
+  /// The next part of a message: at most `bytesMax` bytes, more are a fault, which names `limitBytes`.
+  func inflate(_ part: [UInt8], bytesMax: Int, limitBytes: Int) -> Inflated {
+    guard let stream = stream ?? ZlibStream(.inflate(windowBits: windowBits)) else {
+      return Inflated(fault: .badCompression)
+    }
+    self.stream = stream
+    var inflated = Inflated()
+    do throws(ZlibStream.Fault) {
+      try stream.inflate(part, into: &inflated.bytes, bytesMax: bytesMax)
+    } catch {
+      switch error {
+      case .refused: inflated.fault = .badCompression
+      case .overLimit:
+        inflated.bytes.removeLast(inflated.bytes.count - bytesMax)
+        inflated.fault = .messageTooLarge(limitBytes: limitBytes)
+      }
+    }
+    return inflated
+  }
+
+  /// The rest of the message (RFC 7692 section 7.2.2). A fault when the message ended inside a block.
+  func finishMessage(bytesMax: Int, limitBytes: Int) -> Inflated {
     defer { if !keepsContext { stream = nil } }
     // Section 7.2.3.4: a last block may end the message; there is no cut-off tail to give back then.
-    if let stream, stream.isAtEnd { return [] }
-    let rest = try inflate([0, 0, 0xff, 0xff], bytesMax: bytesMax, limitBytes: limitBytes)
-    guard let stream, stream.isBetweenBlocks else { throw .badCompression }
+    if let stream, stream.isAtEnd { return Inflated() }
+    var rest = inflate([0, 0, 0xff, 0xff], bytesMax: bytesMax, limitBytes: limitBytes)
+    if rest.fault == nil, stream?.isBetweenBlocks != true { rest.fault = .badCompression }
     return rest
   }
 }

@@ -178,8 +178,7 @@ package struct WebSocketStateMachine {
   private func append(_ part: [UInt8], to message: inout PartialMessage) throws(WebSocketFault) {
     if message.isCompressed, let inflater {
       let room = limits.messageBytesMax - message.bytes.count
-      let inflated = try inflater.inflate(part, bytesMax: room, limitBytes: limits.messageBytesMax)
-      try message.append(inflated)
+      try message.append(inflater.inflate(part, bytesMax: room, limitBytes: limits.messageBytesMax))
     } else {
       try message.append(part)
     }
@@ -245,6 +244,11 @@ private struct PartialMessage {
     }
     // The usual message comes in one part, which then is the message without a copy.
     if bytes.isEmpty { bytes = part } else { bytes.append(contentsOf: part) }
+  }
+
+  mutating func append(_ inflated: MessageInflater.Inflated) throws(WebSocketFault) {
+    try append(inflated.bytes)
+    if let fault = inflated.fault { throw fault }
   }
 
   func whole() throws(WebSocketFault) -> WebSocketMessage {

@@ -15,6 +15,8 @@ struct BenchOptions: Sendable {
     case fanout
     /// Webhooks acknowledged a second, beside pgbench.
     case ingest
+    /// What accounts cost in which nothing happens.
+    case polling
   }
 
   enum Command: Sendable {
@@ -31,6 +33,7 @@ struct BenchOptions: Sendable {
   /// Keep-alive connections that send webhooks.
   var connections = 256
   var idleConnections = 5_000
+  var polledAccounts = 5_000
   /// Messages a second of the push section.
   var rate = 1_000
   /// nil: `messaging-hub` beside this program.
@@ -44,11 +47,13 @@ struct BenchOptions: Sendable {
 
     Starts a hub on a fresh data folder, measures it from outside and prints a table.
 
-      --only LIST             of normalise, echo, idle, crowd, push, fanout, ingest (default: all)
+      --only LIST             of normalise, echo, idle, crowd, push, fanout,
+                              ingest, polling (default: all)
       --seconds N             length of each measurement (default 8)
       --rounds N              turns of hub and yardstick (default 3)
       --connections N         connections that send webhooks (default 256)
       --idle-connections N    Socket.IO clients of the idle and crowd sections (default 5000)
+      --polled-accounts N     accounts of the polling section (default 5000)
       --rate N                messages a second of the push section (default 1000)
       --json FILE             write the figures there too
       --hub PATH              the program to measure (default: messaging-hub beside this one)
@@ -86,6 +91,7 @@ struct BenchOptions: Sendable {
     case "--rounds": rounds = try Self.number(flag, value, 1...20)
     case "--connections": connections = try Self.number(flag, value, 1...1_000)
     case "--idle-connections": idleConnections = try Self.number(flag, value, 1...15_000)
+    case "--polled-accounts": polledAccounts = try Self.number(flag, value, 1...15_000)
     case "--rate": rate = try Self.number(flag, value, 1...100_000)
     case "--json": jsonFile = value
     case "--hub": hub = value

@@ -71,6 +71,8 @@ struct HubBench {
         case .crowd: report.add(section, try await CrowdSection(hub: hub, options: options).measure())
         case .push: report.add(section, try await PushSection(hub: hub, options: options).measure())
         case .fanout: report.add(section, try await FanOutSection(hub: hub, options: options).measure())
+        case .polling:
+          report.add(section, try await PollingSection(hub: hub, options: options).measure())
         case .ingest: report.add(section, try await IngestSection(hub: hub, options: options).measure())
         }
       } catch {

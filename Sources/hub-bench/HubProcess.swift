@@ -143,6 +143,16 @@ final class HubProcess {
     return Account(id: id, key: key, secret: secret, owner: owner, token: token)
   }
 
+  /// Connects a Telegram account that is polled.
+  func polledAccount(token: String, bot: String, apiURL: String) async throws {
+    _ = try await api(
+      .post, "/api/accounts", token: token,
+      body: [
+        "platform": "telegram", "name": .string(bot), "settings": ["polling": "on"],
+        "credentials": ["botToken": .string(bot), "apiURL": .string(apiURL)],
+      ])
+  }
+
   /// Lets these users see the account; they have used the hub before.
   func share(_ account: Account, with users: [String]) async throws {
     _ = try await api(
@@ -188,6 +198,17 @@ final class HubProcess {
       throw BenchFailure("cannot read the memory of process \(process)")
     }
     return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
+  }
+
+  /// Processor time of the hub so far, without its PostgreSQL.
+  func processorSeconds() throws(BenchFailure) -> Double {
+    let text = ChildProgram.text(of: "/proc/\(process)/stat")
+    // The program's name may hold anything; what follows its bracket does not.
+    let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
+    guard fields.count > 12, let user = Double(fields[11]), let system = Double(fields[12]) else {
+      throw BenchFailure("cannot read the times of process \(process)")
+    }
+    return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
   }
 
   func logTail() -> String {

@@ -17,7 +17,9 @@ from hub import BINARY, ROOT, Hub, unique
 from postgres import Cluster
 
 FOLDER = ROOT / "Webhooks"
-NAMES = sorted(path.name for path in FOLDER.iterdir() if (path / "samples").is_dir())
+# What is only polled has no webhook to send samples to.
+POLLED_ONLY = {"bluesky", "email", "reddit"}
+NAMES = sorted(path.name for path in FOLDER.iterdir() if (path / "samples").is_dir() and path.name not in POLLED_ONLY)
 
 # The moment at which the samples' expected results are written: what has no time of its own has this one.
 SAMPLE_CLOCK = 1_795_219_200
@@ -62,9 +64,12 @@ FORMS = {
     "discord": lambda: {"publicKey": "a" * 64, "testKey": secrets.token_hex(32)},
     "google-chat": lambda: {"testKey": private_key()},
     "teams": lambda: {"appId": unique("app"), "testKey": private_key()},
+    # Refused notifications are answered like others, as Graph wants it.
+    "teams-graph": lambda: {"clientState": secrets.token_hex(16), "testKey": private_key()},
+    "sendgrid": lambda: {"webhookToken": secrets.token_hex(16)},
     "teams-outgoing-webhook": lambda: {"securityToken": "c2VjcmV0IG9mIHRoZSB0ZXN0cw=="},
     "twilio": lambda: {"authToken": secrets.token_hex(16)},
-    "wechat": lambda: {"token": secrets.token_hex(8)},
+    "wechat": lambda: {"token": secrets.token_hex(8), "encodingAESKey": "a" * 42 + "A", "appId": "wx1"},
     "zalo": lambda: {"appId": "2553928453557884079", "oaSecret": secrets.token_hex(16)},
 }
 
@@ -87,6 +92,8 @@ def credentials(platform):
 
 def signing_field(platform):
     """The first secret of the platform, when it alone may sign: that is what `simulate --secret` is."""
+    if platform in FORMS and len(FORMS[platform]()) > 1:
+        return None
     field = next((one for one in platforms()[platform]["credentials"] if one["secret"]), None)
     if field is None or field["name"] == "testKey":
         return None

@@ -33,7 +33,8 @@ PROVES_BY_CONTENT = {
     "vonage": "an SMS is signed by its values",
     "wechat": "what is encrypted has to open",
     "mailgun": "the signature is a part of the body",
-    "graph": "the clientState is a member of the body",
+    "teams-graph": "the clientState is a member of the body",
+    "zalo": "the time and the app that are signed are members of the body",
 }
 
 WRONG = [
@@ -191,7 +192,9 @@ def test_broken_bodies_are_kept_and_harm_nothing(hub, database, platform, tmp_pa
     assert sum(answers.values()) == sum(1 for name in chosen(platform) for _ in (tmp_path / name).iterdir())
     accepted = sum(count for status, count in answers.items() if status and 200 <= status <= 299)
     rows = kept(database, account)
-    assert accepted == sum(rows.values()) + outcomes["handshake"], (answers, rows, outcomes)
+    # Graph wants one answer for all, also for what is refused.
+    refused = outcomes["bad_signature"] if platform == "teams-graph" else 0
+    assert accepted == sum(rows.values()) + outcomes["handshake"] + refused, (answers, rows, outcomes)
     assert rows.get("dead", 0) > 0 or platform in PROVES_BY_CONTENT, rows
     allowed = {None, 401, 403} if platform in PROVES_BY_CONTENT else set()
     others = {status for status in answers if status is None or not 200 <= status <= 299}

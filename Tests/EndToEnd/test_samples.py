@@ -29,7 +29,7 @@ def database(hub):
 
 
 def test_every_platform_of_the_catalogue_has_samples():
-    assert NAMES == sorted(platforms())
+    assert NAMES == sorted(name for name, one in platforms().items() if one["webhook"])
     assert all(samples(platform) for platform in NAMES)
 
 

@@ -62,7 +62,7 @@ def credentials(vector):
         "shared_key_id": "sharedKeyId", "app_id": "appId", "oa_secret": "oaSecret", "audience": "audience",
         "token": "token", "encoding_aes_key": "encodingAESKey", "signature_secret": "signatureSecret",
         "method": "signatureMethod", "public_key": "webhookSecret", "client_state": "clientState",
-        "user": "user", "password": "password", "public_key_base64_spki": "publicKey",
+        "user": "username", "password": "password", "public_key_base64_spki": "publicKey",
         "encryption_private_key_pkcs8_base64": "encryptionKey", "encryption_certificate_id": "certificateId",
     }
     values = {names[name]: value for name, value in secret.items() if name in names}

@@ -1,5 +1,7 @@
 import EventLoop
 import HTTPClient
+import HTTPServer
+import HTTPWire
 import Testing
 
 @Suite("Address policy") struct AddressPolicyTests {

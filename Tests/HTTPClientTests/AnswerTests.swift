@@ -88,7 +88,7 @@ import Testing
       ("HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n", .answerTooLarge(limitBytes: 1_000)),
       ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", .unexpectedAnswer(status: 101)),
       (String(repeating: "HTTP/1.1 100 Continue\r\n\r\n", count: 40), .unexpectedAnswer(status: 100)),
-    ])
+    ] as [(String, HTTPClientError.UnansweredReason)])
   func unanswered(text: String, reason: HTTPClientError.UnansweredReason) async throws {
     let outcome = try await answer(text) { try .post($0) { $0.responseBytesMax = 1_000 } }
     #expect(throws: HTTPClientError.unanswered(reason)) { try outcome.get() }

@@ -62,6 +62,8 @@ struct ClientFixture: Sendable {
         return count
       }
       try? await script(Peer(socket: socket, number: number), shard)
+      // What was said leaves before the connection is closed.
+      try? await socket.drain(below: 0, deadline: shard.loop.now + .seconds(2))
     }
     return "http://\(listener.address)"
   }

@@ -8,6 +8,7 @@ import Testing
   @Test("plain requests go to the proxy in absolute form, with its credentials")
   func plain() async throws {
     let proxy = try TestProxy()
+    defer { proxy.stop() }
     let settings = ProxySettings(http: try HTTPProxy("http://us%40er:pa%3Ass@\(proxy.address)/"))
     let texts = try await ClientFixture.run(configure: { $0.proxies = settings }) { fixture in
       // The name does not resolve here: that is the proxy's matter.
@@ -27,6 +28,7 @@ import Testing
   @Test("https goes through a tunnel, and the credentials stay at the proxy")
   func tunnel() async throws {
     let proxy = try TestProxy()
+    defer { proxy.stop() }
     let certificates = try TestCertificates()
     let settings = ProxySettings(https: try HTTPProxy("user:pass@\(proxy.address)"))
     let (text, port) = try await ClientFixture.run(
@@ -57,6 +59,7 @@ import Testing
       ("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", .proxyFailed),
     ] {
       let proxy = try TestProxy(tunnel: answer)
+      defer { proxy.stop() }
       let settings = ProxySettings(https: try HTTPProxy("\(proxy.address)"))
       let error = try await ClientFixture.run(configure: { $0.proxies = settings }) { fixture in
         await fixture.error(try .post("https://far.test/"))
@@ -68,6 +71,7 @@ import Testing
   @Test("behind a proxy the policy refuses private addresses and names that are private here")
   func policy() async throws {
     let proxy = try TestProxy()
+    defer { proxy.stop() }
     let settings = ProxySettings(http: try HTTPProxy("\(proxy.address)"))
     let names = ["private.test": ["10.0.0.1"], "public.test": ["93.184.215.14"]]
     let outcomes = try await ClientFixture.run(names: names, configure: { $0.proxies = settings }) {

@@ -23,8 +23,8 @@ import Testing
     _ method: HTTPMethod, _ path: String, body: String = "", toOther: Bool = false, left: Int = 1
   ) async throws -> String {
     try await ClientFixture.run { fixture in
-      let here = try fixture.serve(Self.handler)
-      let there = try fixture.serve(Self.handler)
+      let here = try fixture.serve(HTTPServer.Configuration(), Self.handler)
+      let there = try fixture.serve(HTTPServer.Configuration(), Self.handler)
       let url = here + path + (toOther ? "\(there)/x" : "/x")
       var request = try HTTPClientRequest(method, url, body: Array(body.utf8))
       request.headers = [
@@ -81,6 +81,7 @@ import Testing
     let proxy = try TestProxy(
       answer: "HTTP/1.1 303 See Other\r\nLocation: http://169.254.169.254/latest\r\nContent-Length: 0\r\n\r\n"
     )
+    defer { proxy.stop() }
     let settings = ProxySettings(http: try HTTPProxy("\(proxy.address)"))
     let (get, post) = try await ClientFixture.run(
       names: ["public.test": ["93.184.215.14"]], configure: { $0.proxies = settings }

@@ -113,7 +113,9 @@ import Testing
       }
       let silent = await Self.streamError(fixture, try .get(url) { $0.silenceMax = .milliseconds(60) })
       let large = await Self.streamError(fixture, try .get(url) { $0.responseBytesMax = 5 })
-      let task = Task { await Self.streamError(fixture, try .get(url) { $0.isLongLived = true }) }
+      let task = Task(executorPreference: fixture.loop) {
+        await Self.streamError(fixture, try .get(url) { $0.isLongLived = true })
+      }
       try await fixture.loop.sleep(for: .milliseconds(60))
       task.cancel()
       let cancelled = try await task.value

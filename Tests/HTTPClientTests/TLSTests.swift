@@ -49,7 +49,7 @@ import Testing
   @Test("connections are kept under TLS too, and a session's tickets are no answer")
   func reuse() async throws {
     let certificates = try TestCertificates()
-    let connections = try await ClientFixture.run(
+    let (most, idle) = try await ClientFixture.run(
       names: ["good.test": ["127.0.0.1"]], trusting: certificates.authority
     ) { fixture in
       var configuration = HTTPServer.Configuration()
@@ -69,7 +69,8 @@ import Testing
       }
       return (opened.value, await fixture.client.statistics.idle)
     }
-    #expect(connections == (1, 1))
+    #expect(most == 1)
+    #expect(idle == 1)
   }
 
   @Test("a body without a length that ends without TLS's own end may be cut off: no answer")
@@ -87,7 +88,7 @@ import Testing
         try await shard.loop.sleep(for: .milliseconds(20))
         if text.contains("/whole") {
           peer.socket.closeAfterFlush(deadline: shard.loop.now + .seconds(2))
-          try await peer.socket.drain(below: 0)
+          await peer.waitForEnd()
         }
       }
       let port = url.split(separator: ":").last ?? ""

@@ -34,7 +34,7 @@ final class TestProxy: Sendable {
     }
   }
 
-  deinit {
+  func stop() {
     loop.shutDown()
   }
 

@@ -1,6 +1,7 @@
 import EventLoop
 import Glibc
 import HTTPClient
+import HTTPServer
 import HTTPWire
 import Testing
 
@@ -14,7 +15,7 @@ import Testing
     try await ClientFixture.run { fixture in
       let url = try fixture.serveRaw(script) + path
       let late = await fixture.error(try .post(url) { $0.timeout = Self.limit })
-      let task = Task { await fixture.error(try .post(url)) }
+      let task = Task(executorPreference: fixture.loop) { await fixture.error(try .post(url)) }
       try await fixture.loop.sleep(for: Self.limit)
       task.cancel()
       return (late, try await task.value)
@@ -54,7 +55,7 @@ import Testing
       }
       let url = "https" + plain.dropFirst(4)
       let late = await fixture.error(try .post(url) { $0.timeout = Self.limit })
-      let task = Task { await fixture.error(try .post(url)) }
+      let task = Task(executorPreference: fixture.loop) { await fixture.error(try .post(url)) }
       try await fixture.loop.sleep(for: Self.limit)
       task.cancel()
       return (late, try await task.value)
@@ -68,19 +69,22 @@ import Testing
     let loop = try EventLoop(name: "resolve-test")
     defer { loop.shutDown() }
     let asked = Box(0)
+    let isReleased = Box(false)
+    defer { isReleased.value = true }
     let configuration = HTTPClient.Configuration(tls: try TLSContext(clientTrusting: nil))
     let client = HTTPClient(loop: loop, blocking: BlockingPool(), configuration: configuration) { _ in
       asked.change { $0 += 1 }
-      // The lookup stands for a name server that is slow.
-      _ = poll(nil, 0, 300)
+      // The lookup stands for a name server that does not answer.
+      for _ in 0..<2_000 where !isReleased.value { _ = poll(nil, 0, 5) }
       return []
     }
     let request = try HTTPClientRequest.post("http://slow.test/") { $0.timeout = Self.limit }
-    async let first = client.send(request)
-    async let second = client.send(request)
-    await #expect(throws: HTTPClientError.notSent(.timedOut(.resolving))) { _ = try await first }
-    await #expect(throws: HTTPClientError.notSent(.timedOut(.resolving))) { _ = try await second }
-    let cancelled = Task { try await client.send(.post("http://slow.test/")) }
+    let calls = (0..<2).map { _ in Task(executorPreference: loop) { try await client.send(request) } }
+    for call in calls {
+      let outcome = await call.result
+      #expect(throws: HTTPClientError.notSent(.timedOut(.resolving))) { try outcome.get() }
+    }
+    let cancelled = Task(executorPreference: loop) { try await client.send(.post("http://slow.test/")) }
     cancelled.cancel()
     let outcome = await cancelled.result
     #expect(throws: HTTPClientError.notSent(.cancelled)) { try outcome.get() }
@@ -124,9 +128,9 @@ import Testing
         shard.loop.assertInLoop()
         await peer.waitForEnd()
       }
-      let held = Task { try await fixture.client.send(.get(url)) }
+      let held = Task(executorPreference: fixture.loop) { try await fixture.client.send(.get(url)) }
       try await fixture.until { await fixture.client.statistics.connections == 1 }
-      let task = Task { await fixture.error(try .post(url)) }
+      let task = Task(executorPreference: fixture.loop) { await fixture.error(try .post(url)) }
       try await fixture.until { await fixture.client.statistics.waiting == 1 }
       task.cancel()
       let outcome = try await task.value
@@ -141,7 +145,7 @@ import Testing
   func cancelledBefore() async throws {
     let error = try await ClientFixture.run { fixture in
       let url = try fixture.serve { _ in .response(.text(.ok, "")) }
-      let task = Task { () -> HTTPClientError? in
+      let task = Task(executorPreference: fixture.loop) { () async throws -> HTTPClientError? in
         while !Task.isCancelled { await Task.yield() }
         return await fixture.error(try .post(url))
       }

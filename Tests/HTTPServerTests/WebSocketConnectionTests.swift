@@ -1,5 +1,6 @@
 import Bytes
 import EventLoop
+import HTTPClient
 import HTTPServer
 import HTTPWire
 import Testing

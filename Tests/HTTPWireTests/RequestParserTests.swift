@@ -1,4 +1,5 @@
 import Bytes
+import Fuzzing
 import HTTPWire
 import Testing
 

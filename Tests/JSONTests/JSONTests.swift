@@ -48,6 +48,7 @@ import Testing
     arguments: [
       "", " ", "{", "}", "[1", "[1,]x", "{\"a\"}", "{\"a\":1}}", "1 2", "nul", "'a'", "\"a", "\"\\x\"",
       "01", "-", "1e", "3e400", "NaN", "\"\u{1}\"", "{a:1}",
+      "[1,]", "{\"a\":1,}", "[[1, \n]]", "[\"\\\"\",]", "[,]", "[1,,2]", "[\u{feff}1]",
     ])
   func refusals(text: String) {
     #expect(throws: (any Error).self) { try Self.parse(text) }
@@ -56,9 +57,25 @@ import Testing
   @Test("refuses bytes that are not UTF-8, and nesting past the limit")
   func hostile() {
     #expect(throws: (any Error).self) { try JSONValue(parsing: [0x22, 0xff, 0xfe, 0x22]) }
+    for wide in [
+      [0x5b, 0, 0x5d, 0], [0, 0x5b, 0, 0x5d], [0xff, 0xfe, 0x31, 0], [0x5b, 0, 0, 0, 0x5d, 0, 0, 0],
+    ] {
+      #expect(throws: (any Error).self) { try JSONValue(parsing: wide.map { UInt8($0) }) }
+    }
     #expect(throws: (any Error).self) { try Self.parse(String(repeating: "[", count: 100_000)) }
     let deep = String(repeating: "[", count: 600) + String(repeating: "]", count: 600)
     #expect(throws: (any Error).self) { try Self.parse(deep) }
+  }
+
+  @Test("a comma in a string is not one before a bracket", arguments: [",]", #"\",]"#, ", }", "[,"])
+  func commasInStrings(text: String) throws {
+    #expect(try JSONValue(parsing: JSONValue.array([.string(text)]).encoded()) == [.string(text)])
+  }
+
+  @Test("a number beyond the integers is the Double that is nearest")
+  func nearestDouble() throws {
+    #expect(try Self.parse("1.8446772036854776e+19").double == 1.8446772036854776e+19)
+    #expect(try Self.parse("18446772036854775807").double == 18_446_772_036_854_775_807.0)
   }
 
   @Test("reads again what it wrote")

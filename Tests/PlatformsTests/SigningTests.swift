@@ -22,6 +22,18 @@ import Testing
   private static let seeds = [String(repeating: "01", count: 32), String(repeating: "02", count: 32)]
 
   static let cases = [
+    Case(
+      platform: "telegram", sample: "text", secrets: ["webhookSecret": ["new", "old"]], coversBody: false),
+    Case(
+      platform: "custom", sample: "text",
+      secrets: [
+        "webhookSecret": ["n", "o"].map {
+          "whsec_" + Base64.encode(Array(String(repeating: $0, count: 32).utf8))
+        }
+      ]),
+    Case(
+      platform: "teams-outgoing-webhook", sample: "text",
+      secrets: ["securityToken": ["new", "old"].map { Base64.encode(Array($0.utf8)) }]),
     Case(platform: "whatsapp", sample: "text", secrets: ["appSecret": ["new", "old"]]),
     Case(platform: "messenger", sample: "text", secrets: ["appSecret": ["new", "old"]]),
     Case(platform: "instagram", sample: "text", secrets: ["appSecret": ["new", "old"]]),
@@ -51,7 +63,45 @@ import Testing
     Case(
       platform: "rocketchat", sample: "livechat", secrets: ["livechatToken": ["new", "old"]],
       coversBody: false),
+    Case(
+      platform: "zalo", sample: "text", secrets: ["oaSecret": ["new", "old"]], rest: ["appId": ["2553928453"]]
+    ),
+    Case(
+      platform: "kakaotalk", sample: "text", secrets: ["headerSecret": ["new", "old"]], coversBody: false),
+    Case(platform: "signal", sample: "text", secrets: ["token": ["new", "old"]], coversBody: false),
+    Case(platform: "vonage", sample: "text", secrets: ["signatureSecret": ["new", "old"]]),
+    Case(platform: "vonage", sample: "sms_post", secrets: ["signatureSecret": ["new", "old"]]),
+    Case(platform: "messagebird", sample: "text", secrets: ["signingKey": ["new", "old"]]),
+    Case(platform: "bird", sample: "text", secrets: ["signingKey": ["new", "old"]]),
+    Case(platform: "wechat", sample: "text", secrets: ["token": ["new", "old"]], coversBody: false),
+    Case(
+      platform: "wechat", sample: "text",
+      secrets: ["encodingAESKey": ["n", "o"].map { String(repeating: $0, count: 42) + "A" }],
+      rest: ["token": ["t"], "appId": ["wx1"]]),
+    Case(
+      platform: "teams-graph", sample: "created_without_data", secrets: ["clientState": ["new", "old"]],
+      coversBody: false),
     Case(platform: "zulip", sample: "direct", secrets: ["token": ["new", "old"]], coversBody: false),
+  ]
+
+  static let mail = [
+    Case(platform: "mailgun", sample: "text", secrets: ["signingKey": ["new", "old"]], coversBody: false),
+    Case(
+      platform: "mailgun", sample: "attachments", secrets: ["signingKey": ["new", "old"]], coversBody: false),
+    Case(
+      platform: "mailgun", sample: "event_delivered", secrets: ["signingKey": ["new", "old"]],
+      coversBody: false),
+    Case(platform: "sendgrid", sample: "events", secrets: ["testKey": TokenFixture.p256]),
+    Case(platform: "sendgrid", sample: "attachments", secrets: ["testKey": TokenFixture.p256]),
+    Case(
+      platform: "sendgrid", sample: "text", secrets: ["password": ["new", "old"]], rest: ["username": ["u"]],
+      coversBody: false),
+    Case(platform: "sendgrid", sample: "text", secrets: ["webhookToken": ["new", "old"]], coversBody: false),
+    Case(
+      platform: "postmark", sample: "text", secrets: ["password": ["new", "old"]], rest: ["username": ["u"]],
+      coversBody: false),
+    Case(
+      platform: "postmark", sample: "delivery", secrets: ["webhookToken": ["n+w", "old"]], coversBody: false),
   ]
 
   private static let now = Timestamp(seconds: 1_795_219_200)
@@ -62,7 +112,7 @@ import Testing
     return sample.request(url: "https://hub.example.com/webhooks/\(test.platform)/key")
   }
 
-  @Test("takes what is signed with a valid secret, new or old", arguments: cases + more)
+  @Test("takes what is signed with a valid secret, new or old", arguments: cases + more + mail)
   func takes(test: Case) throws {
     let platform = try #require(PlatformCatalogue.named(test.platform))
     let all = AccountSecrets(test.secrets.merging(test.rest) { $1 })
@@ -79,12 +129,14 @@ import Testing
     }
   }
 
-  @Test("refuses what was changed, left out or said twice", arguments: cases + more)
+  @Test("refuses what was changed, left out or said twice", arguments: cases + more + mail)
   func refuses(test: Case) throws {
     let platform = try #require(PlatformCatalogue.named(test.platform))
     let secrets = AccountSecrets(test.secrets.merging(test.rest) { $1 })
     let plain = try Self.request(test)
-    let signed = try #require(platform.signed(plain, secrets: secrets, now: Self.now, id: "msg_1"))
+    // Signed with one: Standard Webhooks sign with all, and one good signature among them is enough.
+    let one = AccountSecrets(test.secrets.mapValues { [$0[0]] }.merging(test.rest) { $1 })
+    let signed = try #require(platform.signed(plain, secrets: one, now: Self.now, id: "msg_1"))
     let added = Array(signed.headers.dropFirst(plain.headers.count))
     for header in added {
       var without = signed
@@ -111,6 +163,14 @@ import Testing
     #expect(!Self.isTaken(cut, secrets, platform))
   }
 
+  /// Those with tokens by the platform's own key have tests of their own, with several ids.
+  @Test("judges every platform")
+  func isComplete() {
+    let judged = Set((Self.cases + Self.more + Self.mail).map(\.platform)).union(["teams", "google-chat"])
+    let senders = PlatformCatalogue.all.filter(\.hasWebhook).map(\.name.rawValue)
+    #expect(senders.filter { !judged.contains($0) } == [])
+  }
+
   @Test("refuses what is from another time", arguments: ["slack", "discord"])
   func refusesStale(name: String) throws {
     let test = try #require(Self.cases.first { $0.platform == name })
@@ -126,7 +186,13 @@ import Testing
 
   /// A usable secret that nobody signed with.
   private static func other(_ test: Case) -> String {
-    test.platform == "discord" ? String(repeating: "03", count: 32) : "other"
+    switch test.platform {
+    case "discord": String(repeating: "03", count: 32)
+    case "custom": "whsec_" + Base64.encode([UInt8](repeating: 3, count: 32))
+    case "teams-outgoing-webhook": Base64.encode(Array("other".utf8))
+    case "wechat" where test.rest["appId"] != nil: String(repeating: "x", count: 42) + "A"
+    default: "other"
+    }
   }
 
   private static func isTaken(

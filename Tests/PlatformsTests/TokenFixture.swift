@@ -40,6 +40,24 @@ enum TokenFixture {
     -----END PRIVATE KEY-----
     """
 
+  /// Two private keys on the curve P-256.
+  static let p256 = [
+    """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgCB1LopF8JUzpfezt
+    o1kkUz9GeO+/QXDpsheoSBWY3nahRANCAAStXR0MjfMLK3dDFPHxyO5mZbL0TEUu
+    JSmh6Gga9sRjFDQ6IrXqqclTUyk5Lowsl7yrRsx2DGUt5Rya+ezW5D0k
+    -----END PRIVATE KEY-----
+    """,
+    """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg3eonDKw55GT0L1G9
+    GfVVAlBaP9D0LY36nchOKmhrq46hRANCAASDvgLSYf936c8BxUsq4qo6HtzmBElL
+    Uq+RMTybzlpSk6mFzMEDPk8iXKxKZ3+jMO0UGBm9KhbSvEyCKGpaIgNZ
+    -----END PRIVATE KEY-----
+    """,
+  ]
+
   static let certificate = """
     -----BEGIN CERTIFICATE-----
     MIIDATCCAemgAwIBAgIUUrXAiXNCF7MqE0LtucLn+T1LRFAwDQYJKoZIhvcNAQEL

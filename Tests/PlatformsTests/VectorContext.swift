@@ -8,7 +8,7 @@ import Testing
 /// What a vector means in the hub's terms: which platform judges it, by which credentials, when.
 enum VectorContext {
   /// Names that the vectors and the catalogue have in common, other than by themselves.
-  private static let names = ["standard-webhooks": "custom"]
+  private static let names = ["standard-webhooks": "custom", "graph": "teams-graph"]
 
   /// nil: the catalogue does not have it.
   static func platform(_ vector: JSONValue) -> (any Platform)? {
@@ -58,18 +58,44 @@ enum VectorContext {
     case "x": return ["consumerSecret": text]
     case "linkedin", "intercom": return ["clientSecret": text]
     case "mastodon": return ["webhookSecret": text]
+    case "mailgun": return ["signingKey": text]
+    case "sendgrid": return ["publicKey": secret["public_key_base64_spki"]?.string ?? ""]
+    case "postmark":
+      return ["username": secret["user"]?.string ?? "", "password": secret["password"]?.string ?? ""]
     case "matrix": return ["hsToken": text]
     case "mattermost", "rocketchat", "zulip": return ["token": text]
+    case "messagebird", "bird": return ["signingKey": text]
+    case "vonage":
+      guard let method = secret["method"]?.string else { return ["signatureSecret": text] }
+      return ["signatureSecret": secret["signature_secret"]?.string ?? "", "signatureMethod": method]
+    case "zalo":
+      return ["appId": secret["app_id"]?.string ?? "", "oaSecret": secret["oa_secret"]?.string ?? ""]
+    case "wechat":
+      var values = ["token": secret["token"]?.string ?? ""]
+      values["encodingAESKey"] = secret["encoding_aes_key"]?.string
+      values["appId"] = secret["app_id"]?.string
+      return values
     case "line": return ["channelSecret": text]
     case "viber": return ["authToken": text]
     case "twilio":
       guard let key = secret["shared_key"]?.string else { return ["authToken": text] }
       return ["sharedKey": key, "sharedKeyId": secret["shared_key_id"]?.string ?? ""]
     case "teams": return ["appId": secret["app_id"]?.string ?? ""]
+    case "graph": return graph(secret)
     case "teams-outgoing-webhook": return ["securityToken": text]
     case "google-chat": return ["audience": secret["audience"]?.string ?? ""]
     default: return [:]
     }
+  }
+
+  private static func graph(_ secret: JSONValue) -> [String: String] {
+    var values = ["clientState": secret["client_state"]?.string ?? ""]
+    values["appId"] = secret["app_id"]?.string
+    values["tenantId"] = secret["tenant"]?.string
+    if let key = secret["encryption_private_key_pkcs8_base64"]?.string {
+      values["privateKey"] = "-----BEGIN PRIVATE KEY-----\n\(key)\n-----END PRIVATE KEY-----\n"
+    }
+    return values
   }
 
   /// The keys that the vector says the platform publishes, where the hub would fetch them.
@@ -77,6 +103,10 @@ enum VectorContext {
     guard let secret = vector["secret"] else { return [:] }
     if let set = secret["jwks"], platform.name == "teams" {
       let url = "https://login.botframework.com/v1/.well-known/openidconfiguration"
+      return [url: try JWTKey.keys(jwks: set.encoded())]
+    }
+    if let set = secret["jwks"], platform.name == "teams-graph" {
+      let url = "https://login.microsoftonline.com/common/discovery/v2.0/keys"
       return [url: try JWTKey.keys(jwks: set.encoded())]
     }
     if let certificates = secret["x509_certs"], let url = secret["certs_url"]?.string {

@@ -6,7 +6,7 @@
 import Foundation
 
 enum Layer: String {
-  case door, ground, wire, machinery, domain, product, program, tool
+  case door, ground, wire, machinery, domain, judge, product, program, tool
 
   /// The layers that this one may import from.
   var mayImport: Set<Layer> {
@@ -16,6 +16,7 @@ enum Layer: String {
     case .wire: [.ground, .wire]
     case .machinery: [.door, .ground, .wire, .machinery]
     case .domain: [.ground, .wire, .domain]
+    case .judge: [.ground, .wire, .domain]
     case .product: [.ground, .wire, .machinery, .domain]
     case .program: [.door, .ground, .wire, .machinery, .domain, .product]
     case .tool: [.tool]
@@ -29,6 +30,7 @@ enum Layer: String {
     case .ground: ["FoundationEssentials", "Synchronization"]
     case .wire, .domain: ["FoundationEssentials"]
     case .machinery: ["FoundationEssentials", "Glibc", "Synchronization"]
+    case .judge: ["Glibc"]
     case .product: ["FoundationEssentials", "FoundationNetworking", "Foundation", "Synchronization"]
     case .program: ["FoundationEssentials", "Foundation", "Glibc", "Synchronization"]
     case .tool: ["Foundation", "PackagePlugin"]
@@ -40,10 +42,12 @@ enum PackageGraph {
   static let layers: [String: Layer] = [
     "CLinux": .door, "CPostgres": .door, "COpenSSL": .door, "CZlib": .door,
     "Bytes": .ground, "JSON": .ground, "Telemetry": .ground, "Security": .ground,
-    "HTTPWire": .wire, "WebSocketWire": .wire, "SocketIOWire": .wire,
+    "HTTPWire": .wire, "WebSocketWire": .wire, "SocketIOWire": .wire, "MailWire": .wire,
+    "MIME": .wire,
     "EventLoop": .machinery, "Postgres": .machinery, "HTTPServer": .machinery, "HTTPClient": .machinery,
-    "SocketIOServer": .machinery,
+    "SocketIOServer": .machinery, "MailClient": .machinery,
     "Messaging": .domain, "Platforms": .domain,
+    "Fuzzing": .judge,
     "Hub": .product,
     "messaging-hub": .program, "hub-bench": .program, "wire-echo": .program,
     "embed-files": .tool, "echo-yardstick": .tool, "EmbedFiles": .tool,
@@ -54,6 +58,8 @@ enum PackageGraph {
     // Compression is zlib's; nothing else of the wire touches C.
     "WebSocketWire": ["CZlib"],
     "HTTPWire": ["CZlib"],
+    // The character sets of mail beyond Unicode and Western: Foundation proper converts them.
+    "MIME": ["Foundation"],
     // JSONSerialization is in Foundation proper, and three times as fast as a decoder.
     "JSON": ["Foundation"],
     // A log line leaves through write(2), on a queue of its own so that no loop waits for a pipe.

@@ -54,7 +54,10 @@ struct SocketIOPacketTests {
   func namespaceForms() throws {
     #expect(
       try SocketIOPacket(parsing: Array("0/admin".utf8)) == SocketIOPacket(.connect, namespace: "/admin"))
-    #expect(try SocketIOPacket(parsing: Array("0/admin?a=b,".utf8)).namespace == "/admin")
+    for query in ["a=b", "\u{59e}a", ""] {
+      let packet = try SocketIOPacket(parsing: Array("0/admin?\(query),".utf8))
+      #expect(packet.namespace == "/admin" && packet.namespaceQuery == query)
+    }
   }
 
   @Test(

@@ -1,3 +1,4 @@
+import HTTPClient
 import HTTPWire
 import Hub
 import Testing

@@ -44,7 +44,9 @@ extension RouteTable {
       throw Problem.invalid(error.description, field: error.field)
     }
     var account = draft.account(tenant: call.principal.tenant, id: parts.ids.next(), keys: parts.keys)
-    if fields.has("settings") { account.settings = try account.settings.changed(by: fields.value("settings")) }
+    if fields.has("settings") {
+      account.settings = try account.settings.changed(by: fields.value("settings"))
+    }
     let events = try await parts.store.createAccount(call.principal, account)
     try await setPolling(account.id, draft.platform, draft.secrets, account.settings, call, parts)
     parts.directory.forget(account.key)
@@ -87,7 +89,8 @@ extension RouteTable {
     }
     let events = try await parts.store.changeAccount(call.principal, account, change)
     parts.directory.forget(account.key)
-    if let changed = try await parts.store.account(account.id, tenant: call.principal.tenant, keys: parts.keys),
+    if let changed = try await parts.store.account(
+      account.id, tenant: call.principal.tenant, keys: parts.keys),
       let platform = PlatformCatalogue.named(account.platform)
     {
       try await setPolling(account.id, platform, changed.secrets, changed.settings, call, parts)
@@ -102,7 +105,7 @@ extension RouteTable {
     _ account: UUIDv7, _ platform: any Platform, _ secrets: AccountSecrets, _ settings: AccountSettings,
     _ call: APICall, _ parts: HubAPI.Parts
   ) async throws {
-    guard platform is any PollingPlatform else { return }
+    guard platform is any PolledPlatform else { return }
     try await parts.store.setPolling(
       tenant: call.principal.tenant, account: account, platform: platform.name.rawValue,
       role: PollingPolicy.role(platform, secrets, settings),
@@ -156,6 +159,7 @@ extension RouteTable {
       [
         ("webhookUrl", .string(parts.configuration.webhookURL(platform: account.platform, key: account.key))),
         ("users", .array(account.users.map { .string($0) })),
+        ("polling", account.polling.flatMap { try? JSONValue(parsing: $0) } ?? .null),
       ], to: account.document)
   }
 }

@@ -95,7 +95,11 @@ package struct PlatformCaller: Sendable {
 
   private func content(_ index: Int, _ attached: [OutboundFile]) async throws(CallFault) -> [UInt8] {
     guard attached.indices.contains(index) else { throw .file("there is no file \(index)") }
-    let file = attached[index]
+    return try await content(of: attached[index])
+  }
+
+  /// What a file holds.
+  func content(of file: OutboundFile) async throws(CallFault) -> [UInt8] {
     if !file.storageKey.isEmpty {
       do {
         return try await files.read(file.storageKey)

@@ -2,8 +2,8 @@ package import Bytes
 import Platforms
 import Synchronization
 
-/// Who has to be left alone for how long, as the platforms said: accounts, and the apps they belong to. One for the
-/// process; any thread may ask.
+/// Who has to be left alone for how long, as the platforms said: accounts, and the apps they belong to. One
+/// for the process; any thread may ask.
 package final class RateGate: Sendable {
   private static let entriesMax = 100_000
 

@@ -8,8 +8,8 @@ import Synchronization
 
 /// Access tokens of accounts: kept sealed in the database, renewed ahead of their end, once for all nodes.
 ///
-/// Whoever renews holds the token's row: the others wait for it and then find the new one. A refresh token that
-/// may be used once is therefore used once.
+/// Whoever renews holds the token's row: the others wait for it and then find the new one. A refresh token
+/// that may be used once is therefore used once.
 package final class TokenKeeper: Sendable {
   /// A token is renewed when it ends within this time.
   private static let aheadSeconds: Int64 = 120
@@ -82,7 +82,8 @@ package final class TokenKeeper: Sendable {
     _ account: Account, _ source: any TokenPlatform, refresh: String?
   ) async throws(APIFailure) -> AccessToken {
     guard let request = source.tokenRequest(account.secrets, refresh: refresh, now: clock.now()) else {
-      throw APIFailure("the account has nothing to get a token with", .credentials(action: "complete its credentials"))
+      throw APIFailure(
+        "the account has nothing to get a token with", .credentials(action: "complete its credentials"))
     }
     let answer: APIAnswer
     do throws(CallFault) {
@@ -94,7 +95,8 @@ package final class TokenKeeper: Sendable {
   }
 
   private func save(_ account: Account, _ token: AccessToken, keeping refresh: String?) async {
-    let stored = StoredToken(value: token.value, expiresAt: token.expiresAt, refresh: token.refresh ?? refresh)
+    let stored = StoredToken(
+      value: token.value, expiresAt: token.expiresAt, refresh: token.refresh ?? refresh)
     try? await store.saveToken(account, sealed: stored.sealed(account, keys), expiresAt: token.expiresAt)
   }
 

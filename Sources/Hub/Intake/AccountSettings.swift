@@ -54,7 +54,9 @@ package struct AccountSettings: Sendable, Equatable {
 
   /// The settings with those of a request put over them.
   func changed(by json: JSONValue) throws(Problem) -> AccountSettings {
-    guard let members = json.object else { throw .invalid("'settings' has to be an object", field: "settings") }
+    guard let members = json.object else {
+      throw .invalid("'settings' has to be an object", field: "settings")
+    }
     let fields = RequestFields(members)
     try fields.allow(only: ["polling", "readReceipts", "typing", "historyDays"])
     var next = self
@@ -66,8 +68,10 @@ package struct AccountSettings: Sendable, Equatable {
     }
     if let flag = try fields.flag("typing") { next.passesTyping = flag }
     if fields.has("historyDays") {
-      guard let days = fields.value("historyDays").integer, (0...Int64(Self.historyDaysMax)).contains(days) else {
-        throw .invalid("'historyDays' is a whole number from 0 to \(Self.historyDaysMax)", field: "historyDays")
+      guard let days = fields.value("historyDays").integer, (0...Int64(Self.historyDaysMax)).contains(days)
+      else {
+        throw .invalid(
+          "'historyDays' is a whole number from 0 to \(Self.historyDaysMax)", field: "historyDays")
       }
       next.historyDays = Int(days)
     }

@@ -134,7 +134,7 @@ package struct WebhookReceiver: Sendable {
           tenant: owner.tenant, platform: platform.name, externalID: account, store: store, now: now)
       }
       let deliveries = reading.dealt(to: accounts, ids: ids)
-      for delivery in deliveries { 
+      for delivery in deliveries {
         try await IngestWriter.writer(for: delivery.account, among: writers).commit(delivery)
       }
       for delivery in deliveries { await finish(delivery, name) }

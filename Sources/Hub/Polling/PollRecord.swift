@@ -4,14 +4,24 @@ import Messaging
 import Platforms
 import Security
 
-/// A poll as a line of the ledger: what was asked with, and the answers. Reading it again gives the same items.
+/// A poll as a line of the ledger: what was asked with, and the answers; or a mail as it was fetched. Reading
+/// it again gives the same items.
 enum PollRecord {
   private static let modeHeader = "hub-poll"
   private static let cursorHeader = "hub-poll-cursor"
   private static let sinceHeader = "hub-poll-since"
 
   /// The body and the headers of the line.
-  static func line(_ job: PollJob, _ answers: [APIAnswer]) -> (body: [UInt8], headers: JSONValue) {
+  static func line(_ job: PollJob, _ source: FoundPage.Source) -> (body: [UInt8], headers: JSONValue) {
+    switch source {
+    case .answers(let answers): line(job, answers)
+    case .mail(let mail): (mail.bytes, mail.headers.json)
+    }
+  }
+
+  private static func line(
+    _ job: PollJob, _ answers: [APIAnswer]
+  ) -> (body: [UInt8], headers: JSONValue) {
     let body = JSONValue.array(answers.map(document)).encoded()
     var headers: [String: JSONValue] = [:]
     switch job.mode {
@@ -27,7 +37,7 @@ enum PollRecord {
     return (body, .object(headers))
   }
 
-  /// nil: the line is a webhook.
+  /// nil: the line is a webhook or a mail.
   static func job(
     _ headers: KeptHeaders, secrets: AccountSecrets, account: String?, receivedAt: Timestamp
   ) -> PollJob? {

@@ -35,7 +35,7 @@ package struct PollReturn: Sendable {
   package let sweepSeconds: Double
 
   func giveBack(_ poll: TakenPoll, _ end: PollEnd) async {
-    let plan = (PlatformCatalogue.named(poll.platform) as? any PollingPlatform)?.polling
+    let plan = (PlatformCatalogue.named(poll.platform) as? any PolledPlatform)?.polling
     var wait = 1.0
     var interval = poll.intervalSeconds
     var failures = 0
@@ -51,7 +51,8 @@ package struct PollReturn: Sendable {
       failures = poll.failures + 1
       (wait, forgets) = await handle(failure, poll, failures)
     }
-    // A database that is away is no reason to keep the account for ever: the node's own heartbeat fails as well.
+    // A database that is away is no reason to keep the account for ever: the node's own heartbeat fails as
+    // well.
     for _ in 0..<30 {
       do {
         try await store.releasePoll(

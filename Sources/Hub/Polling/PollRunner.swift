@@ -6,13 +6,13 @@ import Platforms
 package import Security
 package import Telemetry
 
-/// Reads one account for as long as this node holds it: page after page, and with platforms that wait for news for
-/// minutes. What was found is stored with the place where the next page begins, then the account is given back.
+/// Reads one account for as long as this node holds it: page after page, and with platforms that wait for
+/// news for minutes. What was found is stored with the place where the next page begins, then the account
+/// is given back.
 package struct PollRunner: Sendable {
   /// Then the account is looked up anew: it may have other credentials, or none.
   private static let holdMax: Duration = .seconds(600)
   private static let pagesMax = 10_000
-  private static let callsMax = 200
   /// Seconds that a sweep looks back beyond what is known to be whole.
   private static let overlapSeconds: Int64 = 300
   private static let hopelessWait = 3_600.0
@@ -20,6 +20,7 @@ package struct PollRunner: Sendable {
   package let store: HubStore
   package let writers: [IngestWriter]
   package let caller: PlatformCaller
+  package let mailboxes: MailboxConnector
   package let gate: RateGate
   package let tokens: TokenKeeper
   package let keys: KeyRing
@@ -31,11 +32,15 @@ package struct PollRunner: Sendable {
 
   private struct Reader {
     let account: Account
-    let platform: any PollingPlatform
+    let platform: any PolledPlatform
     let poll: TakenPoll
+    let pages: any PageSource
+    /// When the account is given back at the latest.
+    let end: LoopInstant
     var cursor: JSONValue?
     var historyCursor: JSONValue?
     var isHistoryDue: Bool
+    var hasHistoryFailed = false
     var sweepCursor: JSONValue?
     var found = false
   }
@@ -47,12 +52,13 @@ package struct PollRunner: Sendable {
   }
 
   private func attempt(_ poll: TakenPoll) async -> PollEnd {
-    guard let platform = PlatformCatalogue.named(poll.platform) as? any PollingPlatform else {
-      return .failed(APIFailure("this hub cannot poll \(poll.platform)"))
-    }
+    guard let platform = PlatformCatalogue.named(poll.platform) as? any PolledPlatform,
+      let pages = pages(of: platform)
+    else { return .failed(APIFailure("this hub cannot poll \(poll.platform)")) }
     let account: Account
     do {
-      account = try await store.owner(of: poll.account, tenant: poll.tenant, platform: platform.name, keys: keys)
+      account = try await store.owner(
+        of: poll.account, tenant: poll.tenant, platform: platform.name, keys: keys)
       if poll.isSweep && poll.sweepCursor == nil { try await store.beginSweep(poll) }
     } catch {
       return .unavailable
@@ -61,13 +67,23 @@ package struct PollRunner: Sendable {
       return .failed(APIFailure("the account cannot be polled", .later(seconds: Self.hopelessWait)))
     }
     var reader = Reader(
-      account: account, platform: platform, poll: poll, cursor: poll.cursor, historyCursor: poll.historyCursor,
+      account: account, platform: platform, poll: poll, pages: pages, end: loop.now + Self.holdMax,
+      cursor: poll.cursor, historyCursor: poll.historyCursor,
       isHistoryDue: poll.isHistoryDue && platform.polling.hasHistory, sweepCursor: poll.sweepCursor)
-    return await read(&reader)
+    let end = await read(&reader)
+    await pages.close()
+    return end
+  }
+
+  private func pages(of platform: any PolledPlatform) -> (any PageSource)? {
+    switch platform {
+    case let platform as any PollingPlatform: CallPages(platform: platform, caller: caller)
+    case let platform as any MailboxPlatform: MailboxPages(platform, mailboxes)
+    default: nil
+    }
   }
 
   private func read(_ reader: inout Reader) async -> PollEnd {
-    let end = loop.now + Self.holdMax
     for _ in 0..<Self.pagesMax {
       if Task.isCancelled { return .lost }
       if let pause = gate.pause(of: reader.account, now: clock.now()) {
@@ -76,7 +92,7 @@ package struct PollRunner: Sendable {
       }
       switch await turn(&reader) {
       case .success(let goesOn):
-        guard goesOn, loop.now < end else { return .idle(found: reader.found) }
+        guard goesOn, loop.now < reader.end else { return .idle(found: reader.found) }
       case .failure(let end): return end
       }
     }
@@ -96,9 +112,11 @@ package struct PollRunner: Sendable {
       let limit = reader.poll.historyAfter ?? clock.now()
       guard case .success(let hasMore) = await page(&reader, .history(notBefore: limit)) else {
         // History can wait: it is tried again the next time.
+        reader.hasHistoryFailed = true
         return .success(reader.platform.polling.isLongPoll)
       }
       reader.isHistoryDue = hasMore
+      reader.hasHistoryFailed = false
       return .success(true)
     }
     return .success(reader.platform.polling.isLongPoll)
@@ -120,24 +138,25 @@ package struct PollRunner: Sendable {
       }
     var job = PollJob(
       mode: mode, cursor: cursor, account: reader.account.externalID, secrets: reader.account.secrets,
-      now: clock.now())
-    switch await dialogue(&job, reader) {
+      now: clock.now(), mayWait: !reader.isHistoryDue || reader.hasHistoryFailed)
+    switch await found(&job, reader) {
     case .failure(let failure): return .failure(.failed(failure))
-    case .success(let (page, answers)):
-      metrics.polled(reader.poll.platform, page.content.items.isEmpty ? .empty : .found)
-      guard await keep(page, job, answers, &reader) else { return .failure(Task.isCancelled ? .lost : .unavailable) }
-      return .success(page.hasMore)
+    case .success(let found):
+      metrics.polled(reader.poll.platform, found.page.content.items.isEmpty ? .empty : .found)
+      guard await keep(found, job, &reader) else {
+        return .failure(Task.isCancelled ? .lost : .unavailable)
+      }
+      return .success(found.page.hasMore)
     }
   }
 
-  private func dialogue(
-    _ job: inout PollJob, _ reader: Reader
-  ) async -> Result<(PollPage, [APIAnswer]), APIFailure> {
+  /// A page, with another access token where the first is refused.
+  private func found(_ job: inout PollJob, _ reader: Reader) async -> Result<FoundPage, APIFailure> {
     var renews = false
     while true {
       do throws(APIFailure) {
         job.token = try await tokens.token(for: reader.account, reader.platform, renew: renews)
-        return .success(try await answered(job, reader.platform))
+        return .success(try await reader.pages.page(job, until: reader.end))
       } catch {
         guard error.remedy == .renewToken, !renews else { return .failure(error) }
         renews = true
@@ -145,35 +164,11 @@ package struct PollRunner: Sendable {
     }
   }
 
-  private func answered(
-    _ job: PollJob, _ platform: any PollingPlatform
-  ) async throws(APIFailure) -> (PollPage, [APIAnswer]) {
-    var answers: [APIAnswer] = []
-    for _ in 0..<Self.callsMax {
-      switch platform.poll(job, after: answers) {
-      case .page(let page): return (page, answers)
-      case .failed(let failure): throw failure
-      case .call(let request):
-        do throws(CallFault) {
-          answers.append(try await caller.call(request))
-        } catch {
-          let reason =
-            switch error {
-            case .notSent(let text), .unanswered(let text), .file(let text): text
-            }
-          throw APIFailure(reason, .later(seconds: nil))
-        }
-      }
-    }
-    throw APIFailure("one page asked for too many calls", .later(seconds: nil))
-  }
-
   // MARK: Keeping
 
   /// Stores the page and moves the cursor with it. - Returns: false: the account is no longer this node's.
-  private func keep(
-    _ page: PollPage, _ job: PollJob, _ answers: [APIAnswer], _ reader: inout Reader
-  ) async -> Bool {
+  private func keep(_ found: FoundPage, _ job: PollJob, _ reader: inout Reader) async -> Bool {
+    let page = found.page
     let poll = reader.poll
     let mark = PollMark(
       token: poll.token, mode: Self.name(job.mode),
@@ -186,7 +181,7 @@ package struct PollRunner: Sendable {
         if before != page.cursor { guard try await store.pollPage(poll, mark) else { return false } }
       } else {
         guard try await store.holds(poll) else { return false }
-        try await commit(delivery(page, job, answers, reader, mark), mode: job.mode)
+        try await commit(delivery(found, job, reader, mark), mode: job.mode)
         if case .history = job.mode {} else { reader.found = true }
       }
     } catch {
@@ -220,16 +215,17 @@ package struct PollRunner: Sendable {
   }
 
   private func delivery(
-    _ page: PollPage, _ job: PollJob, _ answers: [APIAnswer], _ reader: Reader, _ mark: PollMark
+    _ found: FoundPage, _ job: PollJob, _ reader: Reader, _ mark: PollMark
   ) -> ParsedDelivery {
-    let (body, headers) = PollRecord.line(job, answers)
-    let faults = page.content.faults
+    let (body, headers) = PollRecord.line(job, found.source)
+    let faults = found.page.content.faults
     let more = faults.count > 1 ? " (and \(faults.count - 1) more)" : ""
     return ParsedDelivery(
       id: ids.next(), tenant: reader.account.tenant, account: reader.account.id,
       platform: reader.platform.name.rawValue, receivedAt: job.now,
       headers: String(decoding: headers.encoded(), as: UTF8.self), body: body, hash: Digest.sha256(body),
       parserVersion: reader.platform.parserVersion,
-      outcome: faults.first.map { .dead(reason: "\($0)\(more)") } ?? .done, items: page.content.items, poll: mark)
+      outcome: faults.first.map { .dead(reason: "\($0)\(more)") } ?? .done, items: found.page.content.items,
+      poll: mark)
   }
 }

@@ -1,8 +1,9 @@
 package import EventLoop
 package import Telemetry
 
-/// Takes accounts that are due and has them read. Of all nodes one holds an account at a time: what a node holds is
-/// valid as long as its heartbeat is, so a node that cannot say that it lives lets go of everything.
+/// Takes accounts that are due and has them read. Of all nodes one holds an account at a time: what a node
+/// holds is valid as long as its heartbeat is, so a node that cannot say that it lives lets go of
+/// everything.
 package actor PollScheduler {
   private static let turnEvery: Duration = .seconds(1)
   private static let freeEvery: Duration = .seconds(2)
@@ -24,7 +25,8 @@ package actor PollScheduler {
   private var lastTurn: LoopInstant?
 
   package init(
-    loop: EventLoop, runner: PollRunner, giver: PollReturn, store: HubStore, log: Logger, node: String, runningMax: Int = 20_000
+    loop: EventLoop, runner: PollRunner, giver: PollReturn, store: HubStore, log: Logger, node: String,
+    runningMax: Int = 20_000
   ) {
     self.loop = loop
     self.runner = runner

@@ -146,7 +146,9 @@ extension RealtimeGateway: SocketIOApplication {
   private func send(_ principal: Principal, _ argument: JSONValue) async -> ClientReply {
     guard let conversation = argument["conversationId"]?.string.flatMap({ UUIDv7($0) }),
       var members = argument.object
-    else { return .failure(code: "invalid_request", message: "send_message takes {conversationId, text, ...}") }
+    else {
+      return .failure(code: "invalid_request", message: "send_message takes {conversationId, text, ...}")
+    }
     let key = members["idempotencyKey"]?.string
     members["conversationId"] = nil
     members["idempotencyKey"] = nil

@@ -4,8 +4,8 @@ import Messaging
 
 /// What a user wants to send, as a request or a client event says it, checked for its form.
 ///
-/// `{text?, kind?, replyTo?, threadId?, attachments?: [{uploadId} or {url, name?, mimeType?}], platform?}`. Without
-/// `kind` it is that of the first attachment, or text.
+/// `{text?, kind?, replyTo?, threadId?, attachments?: [{uploadId} or {url, name?, mimeType?}], platform?}`.
+/// Without `kind` it is that of the first attachment, or text.
 struct MessageDraft: Sendable {
   static let members: Set<String> = ["text", "kind", "replyTo", "threadId", "attachments", "platform"]
   static let filesMax = 10
@@ -34,7 +34,8 @@ struct MessageDraft: Sendable {
     files = try Self.files(fields)
     if let word = try fields.text("kind") {
       guard let kind = MessageKind(rawValue: word), Self.sendable.contains(kind) else {
-        throw .invalid("'kind' is one of \(Self.sendable.map(\.rawValue).sorted().joined(separator: ", "))", field: "kind")
+        throw .invalid(
+          "'kind' is one of \(Self.sendable.map(\.rawValue).sorted().joined(separator: ", "))", field: "kind")
       }
       self.kind = kind
     } else {

@@ -2,8 +2,8 @@ import Bytes
 import Messaging
 import Platforms
 
-/// What the other side sees of the hub's users beside messages: typing and read receipts, as far as the account's
-/// policy lets it.
+/// What the other side sees of the hub's users beside messages: typing and read receipts, as far as the
+/// account's policy lets it.
 extension Outbox {
   /// Passes typing on to the platform, at once or not at all: nobody waits for it and nothing is kept.
   func typing(_ isTyping: Bool, in conversation: UUIDv7, by user: UserKey) async {
@@ -14,9 +14,11 @@ extension Outbox {
     else { return }
     let job = SendJob(
       action: .typing(isTyping), conversation: target.conversation, recipient: target.lastSender,
-      lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID, account: account.externalID,
+      lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID,
+      lastInboundDetails: target.lastInboundDetails, account: account.externalID,
       secrets: account.secrets, key: "\(ids.next())", now: clock.now())
-    guard SendRules.refusal(of: job, on: sender) == nil, gate.pause(of: account, now: clock.now()) == nil else {
+    guard SendRules.refusal(of: job, on: sender) == nil, gate.pause(of: account, now: clock.now()) == nil
+    else {
       return
     }
     await presence(job, sender, account)
@@ -36,7 +38,8 @@ extension Outbox {
   /// - Parameter upTo: a message; nil: the other side's last.
   /// - Returns: false: the policy or the platform does not have it.
   func receipt(
-    in conversation: UUIDv7, upTo message: UUIDv7?, by user: UserKey, on occasion: AccountSettings.ReceiptOccasion
+    in conversation: UUIDv7, upTo message: UUIDv7?, by user: UserKey,
+    on occasion: AccountSettings.ReceiptOccasion
   ) async throws -> Bool {
     let target = try await store.sendTarget(user, conversation: conversation, message: message)
     guard let account = try await store.account(target.account, tenant: user.tenant, keys: keys),

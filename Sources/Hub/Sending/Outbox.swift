@@ -4,8 +4,8 @@ import Messaging
 import Platforms
 package import Security
 
-/// Where users put what they want to be done: checks it against what the platform can do in the conversation, makes
-/// the message and its job, and wakes the worker.
+/// Where users put what they want to be done: checks it against what the platform can do in the
+/// conversation, makes the message and its job, and wakes the worker.
 package struct Outbox: Sendable {
   package let store: HubStore
   package let relay: EventRelay
@@ -111,7 +111,8 @@ package struct Outbox: Sendable {
   ) throws(Problem) {
     let job = SendJob(
       action: action, conversation: target.conversation, recipient: target.lastSender,
-      lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID, account: account.externalID,
+      lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID,
+      lastInboundDetails: target.lastInboundDetails, account: account.externalID,
       secrets: account.secrets, key: "check", now: clock.now())
     if let refusal = SendRules.refusal(of: job, on: sender, target: subject) { throw Problem(refusal) }
   }

@@ -4,8 +4,8 @@ package import Telemetry
 
 /// Takes jobs from the outbox and has them done, many at once, those of one conversation one after the other.
 ///
-/// A job that was made on this node wakes it; jobs that became due, and those of nodes that are gone, are found by
-/// looking. Any node may do any job.
+/// A job that was made on this node wakes it; jobs that became due, and those of nodes that are gone, are
+/// found by looking. Any node may do any job.
 package actor OutboxWorker {
   private static let lookEvery: Duration = .seconds(1)
   private static let recoverEvery: Duration = .seconds(5)

@@ -5,10 +5,11 @@ import Platforms
 package import Security
 package import Telemetry
 
-/// Does one job of the outbox: asks the platform for the next call, makes it, and writes down what came of it.
+/// Does one job of the outbox: asks the platform for the next call, makes it, and writes down what came of
+/// it.
 ///
-/// A call that may have arrived is never made again, unless the platform does it once by itself: then the message is
-/// `unknown` until its echo or its status comes.
+/// A call that may have arrived is never made again, unless the platform does it once by itself: then the
+/// message is `unknown` until its echo or its status comes.
 package struct SendRunner: Sendable {
   /// Calls of one job: uploads of an album, and what follows.
   private static let callsMax = 40
@@ -19,6 +20,7 @@ package struct SendRunner: Sendable {
   package let node: String
   package let store: HubStore
   package let caller: PlatformCaller
+  package let mail: MailSender
   package let gate: RateGate
   package let tokens: TokenKeeper
   package let states: AccountStates
@@ -81,7 +83,8 @@ package struct SendRunner: Sendable {
       let send = SendJob(
         action: links.published(job.action, now: clock.now()), conversation: target.conversation,
         recipient: target.lastSender,
-        lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID, account: account.externalID,
+        lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID,
+        lastInboundDetails: target.lastInboundDetails, account: account.externalID,
         secrets: account.secrets, token: token, key: "\(job.id)", now: clock.now())
       switch await dialogue(platform, send, job) {
       case .success(let receipt): return .sent(receipt)
@@ -109,6 +112,16 @@ package struct SendRunner: Sendable {
           answers.append(try await caller.call(request, attached: Self.files(job.action)))
         } catch {
           return .failure(Self.failure(error, isRepeatable: request.isRepeatable || job.isRepeatable))
+        }
+      case .mail(let draft):
+        guard let access = (platform as? any MailboxPlatform)?.mailbox(send.secrets, token: send.token) else {
+          return .failure(
+            APIFailure("the account's credentials are not complete", .credentials(action: "complete them")))
+        }
+        do throws(APIFailure) {
+          answers.append(try await mail.send(draft, Self.files(job.action), access))
+        } catch {
+          return .failure(error)
         }
       }
     }

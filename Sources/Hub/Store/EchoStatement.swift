@@ -3,13 +3,13 @@ import JSON
 import Messaging
 import Postgres
 
-/// The statement that recognises messages which the hub sent itself; it runs before the one that stores them, in the
-/// same transaction, and only where a delivery holds outbound messages.
+/// The statement that recognises messages which the hub sent itself; it runs before the one that stores
+/// them, in the same transaction, and only where a delivery holds outbound messages.
 enum EchoStatement {
   static let sql =
     "SELECT tenant_id, user_id, seq, type, at, conversation_id, message_id, data FROM recognise_echoes("
-    + "$1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::timestamptz[], $8::bigint[], "
-    + "$9::text[])"
+    + "$1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], "
+    + "$7::timestamptz[], $8::bigint[], $9::text[])"
 
   /// nil: nothing came back.
   static func binds(_ deliveries: [ParsedDelivery]) -> [PostgresBind]? {

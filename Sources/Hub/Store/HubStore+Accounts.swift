@@ -16,6 +16,8 @@ package struct AccountRecord: Sendable {
   package let users: [String]
   /// Sealed; see `CredentialSeal`.
   package let credentials: [UInt8]?
+  /// How it is polled, as JSON; nil: it is not.
+  package let polling: [UInt8]?
 }
 
 /// What a new account is made of.
@@ -88,7 +90,11 @@ extension HubStore {
     a.id, a.platform, a.key, a.owner_id, account_json(a), a.credentials,
     ARRAY(
       SELECT u.user_id FROM account_users u
-      WHERE u.tenant_id = a.tenant_id AND u.account_id = a.id ORDER BY u.user_id)
+      WHERE u.tenant_id = a.tenant_id AND u.account_id = a.id ORDER BY u.user_id),
+    (SELECT json_build_object('role', p.role, 'polledAt', json_time(p.polled_at)::json,
+        'failures', p.failures, 'history', p.history, 'sweptAt', json_time(p.swept_at)::json,
+        'recoveredBySweep', p.recovered_by_sweep)::text
+      FROM polls p WHERE p.tenant_id = a.tenant_id AND p.account_id = a.id AND p.role <> 'off')
     """
 
   /// For the intake: by webhook key, over all tenants. nil: there is none, or it was deleted.
@@ -139,7 +145,9 @@ extension HubStore {
   }
 
   private static let intakeColumns =
-    "a.id, a.tenant_id, a.platform, a.state, a.credentials, a.key, a.external_id, a.settings::text"
+    """
+    a.id, a.tenant_id, a.platform, a.state, a.credentials, a.key, a.external_id, a.settings::text
+    """
 
   /// nil: this build does not have the platform.
   private static func intakeAccount(_ row: PostgresRow, _ keys: KeyRing) throws -> Account? {
@@ -281,7 +289,7 @@ extension HubStore {
     AccountRecord(
       id: try row.uuid(0), platform: try row.string(1), key: try row.string(2), owner: try row.string(3),
       document: try row.bytes(4), users: try row.strings(6).compactMap(\.self),
-      credentials: try row.optionalBytes(5))
+      credentials: try row.optionalBytes(5), polling: try row.optionalBytes(7))
   }
 }
 
@@ -305,6 +313,6 @@ extension HubStore {
       SELECT \(Self.columns), a.tenant_id FROM accounts a
       WHERE a.deleted_at IS NULL AND ($1::text IS NULL OR a.tenant_id = $1) ORDER BY a.created_at, a.id
       """, [.text(tenant)]
-    ).map { (tenant: try $0.string(7), record: try Self.record($0)) }
+    ).map { (tenant: try $0.string(8), record: try Self.record($0)) }
   }
 }

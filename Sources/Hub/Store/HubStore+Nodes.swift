@@ -23,6 +23,13 @@ extension HubStore {
       deadline: deadline)
   }
 
+  /// Forgets jobs that are settled, and keys of requests.
+  func keepOutbox(_ retention: HubConfiguration.Retention) async throws {
+    _ = try await writer.query(
+      "SELECT keep_outbox(make_interval(days => $1), make_interval(days => $2))",
+      [.int4(Int32(clamping: retention.eventDays)), .int4(Int32(clamping: retention.deliveryDays))])
+  }
+
   /// Makes partitions ahead of time and drops those that retention has passed.
   func keepPartitions(_ retention: HubConfiguration.Retention) async throws {
     _ = try await writer.query(

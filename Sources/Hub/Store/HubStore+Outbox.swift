@@ -1,5 +1,5 @@
 package import Bytes
-import JSON
+package import JSON
 package import Messaging
 package import Platforms
 import Postgres
@@ -17,6 +17,7 @@ package struct SendTarget: Sendable {
   package let conversation: ConversationRef
   package let lastInboundAt: Timestamp?
   package let lastInboundID: String?
+  package let lastInboundDetails: JSONValue?
   package let lastSender: Person?
   package let subject: Subject?
 }
@@ -88,6 +89,7 @@ extension HubStore {
         title: try row.optionalString(3)),
       lastInboundAt: try row.optionalTimestamp(4).map { Timestamp($0) },
       lastInboundID: try row.optionalString(5),
+      lastInboundDetails: try row.optionalBytes(11).flatMap { try? JSONValue(parsing: $0) },
       lastSender: try sender.map { Person(id: $0, name: try row.optionalString(7)) },
       subject: try Self.subject(row))
   }
@@ -277,7 +279,8 @@ enum EchoMatch {
 /// The outbox as its users see it.
 extension HubStore {
   private static let jobDocument = """
-    json_build_object('id', o.id, 'action', o.action, 'conversationId', o.conversation_id, 'messageId', o.message_id,
+    json_build_object('id', o.id, 'action', o.action, 'conversationId', o.conversation_id,
+      'messageId', o.message_id,
       'accountId', o.account_id, 'platform', o.platform, 'state', o.state, 'attempts', o.attempts,
       'reason', o.reason, 'canRetry', o.can_retry,
       'createdAt', json_time(o.created_at)::json, 'finishedAt', json_time(o.finished_at)::json)::text

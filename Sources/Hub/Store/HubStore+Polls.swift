@@ -82,6 +82,14 @@ extension HubStore {
     _ = try await writer.query("UPDATE polls SET due_at = now() WHERE role = 'sweep' AND node IS NULL", [])
   }
 
+  /// What sweeps have found that webhooks had missed, by platform.
+  package func recoveredBySweep() async throws -> [(platform: String, count: Int)] {
+    try await writer.query(
+      "SELECT platform, sum(recovered_by_sweep)::bigint FROM polls WHERE recovered_by_sweep > 0 GROUP BY 1",
+      []
+    ).map { (try $0.string(0), try $0.int(1)) }
+  }
+
   package func pollSoon(tenant: String, account: UUIDv7) async throws {
     _ = try await writer.query("SELECT poll_soon($1, $2)", [.text(tenant), .uuid(account)])
   }

@@ -18,8 +18,8 @@ package enum IngestStatement {
 
   /// Stores the deliveries in one transaction. - Returns: the events that it wrote, in order.
   ///
-  /// What came back of the hub's own messages is recognised before, and cursors of polls move behind it, in the
-  /// same transaction.
+  /// What came back of the hub's own messages is recognised before, and cursors of polls move behind it, in
+  /// the same transaction.
   /// - Parameter quiet: it was there before the account was connected: nobody's unread, and no push.
   static func run(
     _ deliveries: [ParsedDelivery], on pool: PostgresPool, ids: IDSource, notify: Bool, quiet: Bool = false

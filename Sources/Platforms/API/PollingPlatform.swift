@@ -2,13 +2,16 @@ package import Bytes
 package import JSON
 import Messaging
 
-/// A platform that can be read by asking. Pure: a cursor goes in, the next call comes out.
-package protocol PollingPlatform: Platform {
+/// A platform that can be read by asking, in whatever way: see `PollingPlatform` and `MailboxPlatform`.
+package protocol PolledPlatform: Platform {
   var polling: PollingPlan { get }
 
   /// Whether the credentials are enough to poll.
   func canPoll(_ secrets: AccountSecrets) -> Bool
+}
 
+/// A platform that is asked by calls of its API. Pure: a cursor goes in, the next call comes out.
+package protocol PollingPlatform: PolledPlatform {
   /// The next step of a poll. Called first without answers, then with the answer to each call that it asked
   /// for, until it ends. The same answers give the same step, so a stored poll can be read again.
   func poll(_ job: PollJob, after answers: [APIAnswer]) -> PollStep
@@ -48,6 +51,7 @@ package struct PollingPlan: Sendable, Equatable {
   }
 }
 
+/// What a platform is asked for, from where.
 package struct PollJob: Sendable, Equatable {
   package enum Mode: Sendable, Equatable {
     /// What came since the cursor. Without a cursor it begins now: what is older is history.
@@ -66,10 +70,12 @@ package struct PollJob: Sendable, Equatable {
   /// A fresh access token of the platform's `tokenSource`.
   package var token: String?
   package var now: Timestamp
+  /// The platform may keep the question until there is news. False: something else waits behind this page.
+  package var mayWait: Bool
 
   package init(
     mode: Mode = .live, cursor: JSONValue? = nil, account: String? = nil, secrets: AccountSecrets,
-    token: String? = nil, now: Timestamp
+    token: String? = nil, now: Timestamp, mayWait: Bool = true
   ) {
     self.mode = mode
     self.cursor = cursor
@@ -77,9 +83,11 @@ package struct PollJob: Sendable, Equatable {
     self.secrets = secrets
     self.token = token
     self.now = now
+    self.mayWait = mayWait
   }
 }
 
+/// What is to be done next for a poll.
 package enum PollStep: Sendable, Equatable {
   case call(APIRequest)
   case page(PollPage)

@@ -1,4 +1,6 @@
 package import Bytes
+package import JSON
+package import MailWire
 package import Messaging
 
 /// A platform on which users can answer. Pure: a job goes in, the next call comes out.
@@ -41,6 +43,8 @@ package struct SendJob: Sendable, Equatable {
   package var lastInboundAt: Timestamp?
   /// The platform's id of the other side's last message.
   package var lastInboundID: String?
+  /// The `details` of that message: some platforms say in it where answers go.
+  package var lastInboundDetails: JSONValue?
   /// The platform's own id of the account, where it is known.
   package var account: String?
   package var secrets: AccountSecrets
@@ -52,14 +56,15 @@ package struct SendJob: Sendable, Equatable {
 
   package init(
     action: OutboundAction, conversation: ConversationRef, recipient: Person? = nil,
-    lastInboundAt: Timestamp? = nil, lastInboundID: String? = nil, account: String? = nil,
-    secrets: AccountSecrets, token: String? = nil, key: String, now: Timestamp
+    lastInboundAt: Timestamp? = nil, lastInboundID: String? = nil, lastInboundDetails: JSONValue? = nil,
+    account: String? = nil, secrets: AccountSecrets, token: String? = nil, key: String, now: Timestamp
   ) {
     self.action = action
     self.conversation = conversation
     self.recipient = recipient
     self.lastInboundAt = lastInboundAt
     self.lastInboundID = lastInboundID
+    self.lastInboundDetails = lastInboundDetails
     self.account = account
     self.secrets = secrets
     self.token = token
@@ -68,8 +73,12 @@ package struct SendJob: Sendable, Equatable {
   }
 }
 
+/// What is to be done next for a job.
 package enum SendStep: Sendable, Equatable {
   case call(APIRequest)
+  /// To be sent by mail, with the job's files; of a `MailboxPlatform`. Its answer has the status and the
+  /// words of the mail server that took it.
+  case mail(MailDraft)
   case done(SendReceipt)
   case failed(APIFailure)
 }

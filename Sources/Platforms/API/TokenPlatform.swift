@@ -10,6 +10,7 @@ package protocol TokenPlatform: Platform {
   func token(from answer: APIAnswer, now: Timestamp) -> Result<AccessToken, APIFailure>
 }
 
+/// A token as a platform gave it.
 package struct AccessToken: Sendable, Equatable {
   package var value: String
   package var expiresAt: Timestamp
@@ -24,6 +25,9 @@ package struct AccessToken: Sendable, Equatable {
 }
 
 extension TokenPlatform {
+  /// Longer lives are taken as this: a year.
+  private var secondsMax: Int64 { 31_536_000 }
+
   /// The answer of an OAuth 2.0 token endpoint (RFC 6749 5.1, 5.2).
   package func token(from answer: APIAnswer, now: Timestamp) -> Result<AccessToken, APIFailure> {
     let json = answer.json
@@ -36,7 +40,8 @@ extension TokenPlatform {
       }
       return .failure(APIFailure(answer, reason: reason, isRepeatable: true, now: now))
     }
-    let seconds = json?["expires_in"]?.integer ?? json?["expires_in"]?.string.flatMap { Int64($0) } ?? 3_600
+    let given = json?["expires_in"]?.integer ?? json?["expires_in"]?.string.flatMap { Int64($0) } ?? 3_600
+    let seconds = min(max(given, 0), secondsMax)
     return .success(
       AccessToken(
         value: value, expiresAt: Timestamp(seconds: now.seconds + seconds),

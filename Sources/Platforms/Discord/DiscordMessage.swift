@@ -14,9 +14,12 @@ struct DiscordMessage {
 
   private let reader: JSONReader
   let conversation: ConversationRef
+  private let own: String?
 
-  init(_ reader: JSONReader) throws(NormaliseError) {
+  /// - Parameter own: the bot's user, where it is known: its messages are from the account.
+  init(_ reader: JSONReader, own: String? = nil) throws(NormaliseError) {
     self.reader = reader
+    self.own = own
     let channel = try reader.object("channel")
     let isDirect = try channel?.integer("type") ?? 1 == 1
     let isGroup = reader.has("guild_id") || !isDirect
@@ -36,12 +39,17 @@ struct DiscordMessage {
     var details = reader.rest(without: Self.mapped)
     if !isReply { details["message_reference"] = reader["message_reference"] }
     if isSystem { details["service"] = .string("type \(type)") }
+    let sender = try author()
+    let isOwn = own == sender.id
+    // As it was sent; Discord gives it as a string or a number.
+    if isOwn { details["clientKey"] = reader["nonce"]?.identifier.map { .string(DiscordAPI.key($0)) } }
     return InboundMessage(
-      conversation: conversation, externalID: id, sender: try author(),
+      conversation: conversation, externalID: id, direction: isOwn ? .outbound : .inbound, sender: sender,
       kind: isSystem ? .system : MediaKind.message(files), text: try text(), attachments: files,
       replyTo: isReply ? try reference?.id("message_id") : nil,
       details: details.isEmpty ? nil : .object(details),
-      sentAt: try Self.time(reader, "timestamp") ?? Self.time(ofID: id) ?? Timestamp(seconds: 0))
+      sentAt: try Self.time(reader, "timestamp") ?? Self.time(ofID: id) ?? Timestamp(seconds: 0),
+      status: isOwn ? .sent : nil)
   }
 
   func edit(at: Timestamp) throws(NormaliseError) -> MessageEdit {

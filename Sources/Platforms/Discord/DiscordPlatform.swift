@@ -6,15 +6,16 @@ import Security
 /// A Discord app: interactions and webhook events over HTTP
 /// (https://discord.com/developers/docs/interactions/receiving-and-responding).
 ///
-/// Both are signed with the app's key; ordinary messages do not come by webhook. How each is read stands in
-/// `DiscordInteraction` and `DiscordMessage`.
+/// Both are signed with the app's key; ordinary messages do not come by webhook and are polled. How each is
+/// read stands in `DiscordInteraction` and `DiscordMessage`.
 struct DiscordPlatform: Platform {
   let name: PlatformName = "discord"
   let displayName = "Discord"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
-    textUnitsMax: 2_000, kinds: [.text, .image, .video, .audio, .file])
+    hasTyping: true, textUnitsMax: 2_000,
+    kinds: [.text, .image, .video, .audio, .file, .sticker, .poll])
 
   private static let keyField = "publicKey"
   private static let testKeyField = "testKey"
@@ -28,13 +29,22 @@ struct DiscordPlatform: Platform {
 
   let credentials = [
     CredentialField(
-      keyField, "The application's public key: 64 hexadecimal digits.", isSecret: false, isRequired: true,
-      isGenerated: false),
+      keyField,
+      "The application's public key: 64 hexadecimal digits; not needed by an account that only polls.",
+      isSecret: false, isRequired: false, isGenerated: false),
     CredentialField(
       answerField, "What is answered at once to a command or a form, seen by its sender only.",
       isSecret: false, isRequired: false, isGenerated: false),
     CredentialField(
-      "botToken", "The bot's token; needed to send.", isSecret: true, isRequired: false, isGenerated: false),
+      DiscordAPI.tokenField, "The bot's token; needed to send and to poll.", isSecret: true,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      DiscordAPI.guildsField,
+      "Ids of the guilds that are polled, with commas; empty: all that the bot is in.",
+      isSecret: false, isRequired: false, isGenerated: false),
+    CredentialField(
+      DiscordAPI.channelsField, "Ids of channels that are polled besides, such as direct ones, with commas.",
+      isSecret: false, isRequired: false, isGenerated: false),
     CredentialField(
       testKeyField,
       "Only for simulations: an Ed25519 seed of 64 hexadecimal digits; what it signs is taken too. Leave it "
@@ -43,7 +53,9 @@ struct DiscordPlatform: Platform {
 
   func fault(in secrets: AccountSecrets) -> String? {
     let values = secrets[Self.keyField]
-    guard !values.isEmpty else { return "\(Self.keyField) is missing" }
+    guard !values.isEmpty || secrets.first(DiscordAPI.tokenField) != nil else {
+      return "\(Self.keyField) is missing; an account that only polls needs \(DiscordAPI.tokenField) instead"
+    }
     guard values.allSatisfy({ Self.publicKey($0) != nil }) else {
       return "\(Self.keyField) must be 64 hexadecimal digits"
     }

@@ -19,6 +19,7 @@ struct GoogleChatPlatform: Platform {
 
   static let audienceField = "audience"
   static let accountField = "serviceAccount"
+  static let ownField = "appUser"
   static let chatAccount = "chat@system.gserviceaccount.com"
   /// Certificates of the Chat service account.
   static let projectKeysURL =
@@ -42,6 +43,21 @@ struct GoogleChatPlatform: Platform {
         + "service-<number>@gcp-sa-gsuiteaddons.iam.gserviceaccount.com.",
       isSecret: false, isRequired: false, isGenerated: false),
     BearerToken.testKey,
+    CredentialField(
+      GoogleChatAPI.keyField,
+      "The key of the app's service account, as the JSON that Google gives; needed to "
+        + "send and to poll.", isSecret: true, isRequired: false, isGenerated: false),
+    CredentialField(
+      GoogleChatAPI.scopesField,
+      "Scopes of its tokens, chat.bot when none are given. With chat.app.messages.readonly or "
+        + "chat.messages.readonly, and chat.spaces.readonly, the account is polled too.",
+      isSecret: false, isRequired: false, isGenerated: false),
+    CredentialField(
+      GoogleChatAPI.subjectField, "The user that the service account acts for, where it may.",
+      isSecret: false, isRequired: false, isGenerated: false),
+    CredentialField(
+      ownField, "The account's own name in Chat, users/<number>: what it writes is outbound.",
+      isSecret: false, isRequired: false, isGenerated: false),
   ]
 
   func fault(in secrets: AccountSecrets) -> String? {
@@ -51,7 +67,8 @@ struct GoogleChatPlatform: Platform {
     guard secrets[Self.accountField].allSatisfy({ $0.contains("@") }) else {
       return "\(Self.accountField) must be a service account's email"
     }
-    return BearerToken.fault(in: secrets)
+    let keys = secrets[GoogleChatAPI.keyField].compactMap { GoogleChatAPI.fault(ofKey: $0) }
+    return keys.first ?? BearerToken.fault(in: secrets)
   }
 
   private static func isProject(_ audience: String) -> Bool {

@@ -8,13 +8,13 @@ import Messaging
 struct InstagramPlatform: Platform {
   let name: PlatformName = "instagram"
   let displayName = "Instagram"
-  let parserVersion = 1
+  let parserVersion = 2
   /// Instagram counts 1,000 bytes of UTF-8: text of another script than Latin may be refused before.
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canAttach: true, canQuote: true, hasReceipts: true, hasTyping: true,
     textUnitsMax: 1_000, kinds: [.text, .image, .video, .audio, .file], replyWindow: 86_400)
 
-  private static let accountIDField = "instagramAccountId"
+  static let accountIDField = "instagramAccountId"
 
   let credentials = MetaWebhook.credentials(
     account: CredentialField(

@@ -10,7 +10,7 @@ struct IntercomPlatform: Platform {
   let displayName = "Intercom"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canAttach: true, kinds: [.text, .image, .file])
+    canReply: true, canAttach: true, kinds: [.text, .image, .video, .audio, .file])
   let methods = ["POST", "HEAD"]
 
   private static let secretField = "clientSecret"
@@ -26,14 +26,18 @@ struct IntercomPlatform: Platform {
       appField, "The workspace's id (app_id); finds the account where one URL serves an app.",
       isSecret: false, isRequired: false, isGenerated: false),
     CredentialField(
-      "accessToken", "An access token; needed to send.", isSecret: true, isRequired: false,
-      isGenerated: false),
+      IntercomAPI.tokenField, "An access token; needed to send and to poll.", isSecret: true,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      IntercomAPI.adminField, "The id of the teammate who answers; the token's own when it is not given.",
+      isSecret: false, isRequired: false, isGenerated: false),
   ]
   let accountField: String? = appField
   let appCredentials = [secretField]
 
   func fault(in secrets: AccountSecrets) -> String? {
-    RequiredSecret.fault(Self.secretField, orAccount: Self.appField, in: secrets)
+    secrets.first(IntercomAPI.tokenField) != nil && secrets[Self.secretField].isEmpty
+      ? nil : RequiredSecret.fault(Self.secretField, orAccount: Self.appField, in: secrets)
   }
 
   func receive(_ request: WebhookRequest, _ context: WebhookContext) -> WebhookVerdict {

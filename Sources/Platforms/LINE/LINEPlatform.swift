@@ -11,10 +11,10 @@ struct LINEPlatform: Platform {
   let displayName = "LINE"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canAttach: true, canQuote: true, textUnitsMax: 5_000,
+    canReply: true, canAttach: true, canQuote: true, hasTyping: true, textUnitsMax: 5_000,
     kinds: [.text, .image, .video, .audio, .sticker, .location])
 
-  private static let secretField = "channelSecret"
+  static let secretField = "channelSecret"
   private static let eventsMax = 1_000
 
   let credentials = [
@@ -22,8 +22,11 @@ struct LINEPlatform: Platform {
       secretField, "The channel secret, from the channel's basic settings.", isSecret: true,
       isRequired: true, isGenerated: false),
     CredentialField(
-      "channelAccessToken", "A channel access token; needed to send.", isSecret: true, isRequired: false,
-      isGenerated: false),
+      LINEAPI.tokenField, "A channel access token; this or channelId is needed to send.", isSecret: true,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      LINEAPI.channelField, "The channel id: with it and the secret the hub gets tokens by itself.",
+      isSecret: false, isRequired: false, isGenerated: false),
   ]
 
   private static let signature = HMACSignature(

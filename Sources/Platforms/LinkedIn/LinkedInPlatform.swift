@@ -13,7 +13,7 @@ struct LinkedInPlatform: Platform {
   let capabilities = ConversationCapabilities()
   let methods = ["GET", "POST"]
 
-  private static let secretField = "clientSecret"
+  static let secretField = "clientSecret"
   /// Part of what is signed; some senders repeat it in the header.
   private static let scheme = "hmacsha256="
   private static let header = "X-LI-Signature"
@@ -23,7 +23,22 @@ struct LinkedInPlatform: Platform {
   let credentials = [
     CredentialField(
       secretField, "The client secret of the LinkedIn app.", isSecret: true, isRequired: true,
-      isGenerated: false)
+      isGenerated: false),
+    CredentialField(
+      organizationField, "The organization's id or URN; needed to poll.", isSecret: false,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      tokenField, "An administrator's access token (rw_organization_admin); needed to poll.",
+      isSecret: true, isRequired: false, isGenerated: false),
+    CredentialField(
+      refreshField, "The refresh token, where LinkedIn gives one.", isSecret: true, isRequired: false,
+      isGenerated: false),
+    CredentialField(
+      clientField, "The app's client id; needed with refreshToken.", isSecret: false, isRequired: false,
+      isGenerated: false),
+    CredentialField(
+      versionField, "The version of LinkedIn's API, such as 202609.", isSecret: false, isRequired: false,
+      isGenerated: false),
   ]
 
   private static let plain = HMACSignature(header: header, form: .hex, secretField: secretField)
@@ -58,7 +73,8 @@ struct LinkedInPlatform: Platform {
       result.add([
         .message(
           Update.message(
-            type, isKnown: false, id: "\(type):\(delivery.receivedAt.microseconds)",
+            type, isKnown: false,
+            id: Update.id(type, of: body.members),
             conversation: Update.channel("LinkedIn"), sender: Person(id: "linkedin", name: "LinkedIn"),
             members: body.members, at: delivery.receivedAt))
       ])

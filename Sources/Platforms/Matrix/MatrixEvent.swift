@@ -20,18 +20,33 @@ struct MatrixEvent {
   private let receivedAt: Timestamp
   private let type: String
   private let content: JSONReader
+  private let isDirect: Bool
+  private let names: [String: String]
+  private let actor: String?
 
-  init(_ reader: JSONReader, own: [String], receivedAt: Timestamp) throws(NormaliseError) {
+  /// - Parameters:
+  ///   - isDirect: the room is known to be a conversation of two.
+  ///   - names: how people in the room are called, by their ids.
+  ///   - actor: whom nobody but the hub acts for.
+  init(
+    _ reader: JSONReader, own: [String], receivedAt: Timestamp, isDirect: Bool = false,
+    names: [String: String] = [:], actor: String? = nil
+  ) throws(NormaliseError) {
     self.reader = reader
     self.own = own
     self.receivedAt = receivedAt
+    self.isDirect = isDirect
+    self.names = names
+    self.actor = actor
     type = try reader.required("type", reader.text("type"))
     content = try reader.object("content") ?? JSONReader([:])
   }
 
   private func room() throws(NormaliseError) -> ConversationRef {
-    ConversationRef(externalID: try reader.requiredID("room_id"), kind: .group)
+    ConversationRef(externalID: try reader.requiredID("room_id"), kind: isDirect ? .direct : .group)
   }
+
+  private func person(_ id: String) -> Person { Person(id: id, name: names[id]) }
 
   private func at() throws(NormaliseError) -> Timestamp {
     (try reader.integer("origin_server_ts")).map { Timestamp(milliseconds: $0).clamped } ?? receivedAt
@@ -41,6 +56,14 @@ struct MatrixEvent {
     own.contains { pattern in
       pattern.hasSuffix("*") ? user.hasPrefix(pattern.dropLast()) : user == pattern
     }
+  }
+
+  /// Whether the hub did it, which then knows of it: the key that comes back to its sender is one of a job.
+  private func isDoneHere() throws(NormaliseError) -> Bool {
+    let sender = try reader.requiredID("sender")
+    if sender == actor { return true }
+    let key = try reader.object("unsigned")?.id("transaction_id")
+    return isOwn(sender) && key.flatMap { UUIDv7($0) } != nil
   }
 
   // MARK: Events
@@ -54,12 +77,14 @@ struct MatrixEvent {
       if try relation?.text("rel_type") == "m.replace" { return [try edit(relation)] }
       return [.message(try message(content))]
     case "m.reaction":
-      guard let relation, try relation.text("rel_type") == "m.annotation" else { return [] }
+      guard let relation, try relation.text("rel_type") == "m.annotation", !(try isDoneHere()) else {
+        return []
+      }
       return [
         .reaction(
           ReactionChange(
             conversation: try room(), externalID: try relation.requiredID("event_id"),
-            actor: Person(id: try reader.requiredID("sender")),
+            actor: person(try reader.requiredID("sender")),
             change: .add(MessageText.sanitised(try relation.requiredID("key"), bytesMax: 128)), at: try at()))
       ]
     case "m.room.redaction":
@@ -99,11 +124,17 @@ struct MatrixEvent {
     let rest = content.rest(without: Self.mapped.union(read.members))
     return InboundMessage(
       conversation: try room(), externalID: try reader.requiredID("event_id"),
-      direction: isOwn(sender) ? .outbound : .inbound, sender: Person(id: sender), kind: read.kind,
+      direction: isOwn(sender) ? .outbound : .inbound, sender: person(sender), kind: read.kind,
       text: reply == nil ? read.text : read.text.map { MatrixContent.withoutQuote($0) },
       attachments: read.attachments, replyTo: isFallback ? nil : reply,
       threadID: isThread ? try relation?.id("event_id") : nil,
-      details: read.details(rest), sentAt: try at(), status: isOwn(sender) ? .sent : nil)
+      details: read.details(try clientKey(rest)), sentAt: try at(), status: isOwn(sender) ? .sent : nil)
+  }
+
+  /// What the sender called it is told to the sender alone: the hub recognises its own by it.
+  private func clientKey(_ rest: [String: JSONValue]) throws(NormaliseError) -> [String: JSONValue] {
+    guard let key = try reader.object("unsigned")?.id("transaction_id") else { return rest }
+    return rest.merging(["clientKey": .string(key)]) { $1 }
   }
 
   private func edit(_ relation: JSONReader?) throws(NormaliseError) -> InboundItem {
@@ -122,7 +153,7 @@ struct MatrixEvent {
     let sender = try reader.requiredID("sender")
     return InboundMessage(
       conversation: try room(), externalID: try reader.requiredID("event_id"),
-      direction: isOwn(sender) ? .outbound : .inbound, sender: Person(id: sender), kind: kind,
+      direction: isOwn(sender) ? .outbound : .inbound, sender: person(sender), kind: kind,
       text: words.map { MessageText.sanitised($0) }, details: ["content": .object(content.members)],
       sentAt: try at())
   }

@@ -3,7 +3,8 @@ import JSON
 import Messaging
 import Security
 
-/// A Matrix application service (https://spec.matrix.org/latest/application-service-api/).
+/// A Matrix application service (https://spec.matrix.org/latest/application-service-api/), or a user whose
+/// rooms are polled.
 ///
 /// The homeserver puts transactions of events behind the account's webhook URL. How each is read stands in
 /// `MatrixEvent`.
@@ -19,6 +20,7 @@ struct MatrixPlatform: Platform {
 
   static let tokenField = "hsToken"
   static let userField = "userId"
+  static let joinField = "joinInvites"
   private static let eventsMax = 10_000
 
   let credentials = [
@@ -26,22 +28,30 @@ struct MatrixPlatform: Platform {
       tokenField, "hs_token of the registration file: what the homeserver says it is.", isSecret: true,
       isRequired: true, isGenerated: true),
     CredentialField(
-      "asToken", "as_token of the registration file; needed to send.", isSecret: true, isRequired: false,
+      MatrixAPI.serviceTokenField, "as_token of the registration file; needed to send.", isSecret: true,
+      isRequired: false,
       isGenerated: true),
     CredentialField(
       userField,
       "The service's own users, such as @hub:example.org, or @hub_* for all that begin so: what they write "
         + "is outbound.", isSecret: false, isRequired: false, isGenerated: false),
     CredentialField(
-      "homeserver", "The homeserver's URL; needed to send.", isSecret: false, isRequired: false,
-      isGenerated: false),
+      MatrixAPI.homeserverField, "The homeserver's URL; needed to send and to poll.", isSecret: false,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      MatrixAPI.accessTokenField,
+      "A user's access token: the account is that user, and polled, instead of an application service.",
+      isSecret: true, isRequired: false, isGenerated: false),
+    CredentialField(
+      joinField, "true: a polled user joins the rooms that it is invited to.", isSecret: false,
+      isRequired: false, isGenerated: false),
   ]
 
   func fault(in secrets: AccountSecrets) -> String? { RequiredSecret.fault(Self.tokenField, in: secrets) }
 
   func generated(for secrets: AccountSecrets, random: (Int) -> [UInt8]) -> [String: String] {
     var made: [String: String] = [:]
-    for name in [Self.tokenField, "asToken"] where secrets[name].isEmpty {
+    for name in [Self.tokenField, MatrixAPI.serviceTokenField] where secrets[name].isEmpty {
       made[name] = Hex.encode(random(32))
     }
     return made
@@ -82,11 +92,12 @@ struct MatrixPlatform: Platform {
   func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised {
     let body = try JSONReader(body: delivery.body)
     let own = delivery.secrets[Self.userField]
+    let actor = MatrixAPI.serviceUser(delivery.secrets)
     var result = Normalised()
     for name in ["events", "ephemeral", "de.sorunome.msc2409.ephemeral"] {
       for event in try body.objects(name, max: Self.eventsMax) ?? [] {
         do throws(NormaliseError) {
-          let read = try MatrixEvent(event, own: own, receivedAt: delivery.receivedAt)
+          let read = try MatrixEvent(event, own: own, receivedAt: delivery.receivedAt, actor: actor)
           result.add(try name == "events" ? read.items() : read.ephemeral())
         } catch {
           result.faults.append(error)

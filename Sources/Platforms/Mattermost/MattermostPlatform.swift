@@ -3,15 +3,16 @@ import JSON
 import Messaging
 import Security
 
-/// Outgoing webhooks of Mattermost (https://developers.mattermost.com/integrate/webhooks/outgoing/): posts in
-/// public channels, with a token in the body, as a form or as JSON.
+/// A Mattermost server: polled with a user's or bot's token, or by outgoing webhooks
+/// (https://developers.mattermost.com/integrate/webhooks/outgoing/), which tell of posts in public channels,
+/// with a token in the body, as a form or as JSON.
 struct MattermostPlatform: Platform {
   let name: PlatformName = "mattermost"
   let displayName = "Mattermost"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
-    textUnitsMax: 16_383, kinds: [.text, .image, .video, .audio, .file])
+    hasTyping: true, textUnitsMax: 16_383, kinds: [.text, .image, .video, .audio, .file])
 
   private static let tokenField = "token"
   private static let mapped: Set<String> = [
@@ -21,16 +22,19 @@ struct MattermostPlatform: Platform {
 
   let credentials = [
     CredentialField(
-      tokenField, "The token that Mattermost shows for the outgoing webhook.", isSecret: true,
-      isRequired: true, isGenerated: false),
+      tokenField, "The token that Mattermost shows for the outgoing webhook; needed for webhooks.",
+      isSecret: true, isRequired: false, isGenerated: false),
     CredentialField(
-      "accessToken", "A bot's access token; needed to send.", isSecret: true, isRequired: false,
-      isGenerated: false),
+      MattermostAPI.tokenField, "A user's or bot's access token; needed to send and to poll.", isSecret: true,
+      isRequired: false, isGenerated: false),
     CredentialField(
-      "server", "The server's URL; needed to send.", isSecret: false, isRequired: false, isGenerated: false),
+      MattermostAPI.serverField, "The server's URL; needed to send and to poll.", isSecret: false,
+      isRequired: false, isGenerated: false),
   ]
 
-  func fault(in secrets: AccountSecrets) -> String? { RequiredSecret.fault(Self.tokenField, in: secrets) }
+  func fault(in secrets: AccountSecrets) -> String? {
+    RequiredSecret.fault(Self.tokenField, orPolled: MattermostAPI.tokenField, in: secrets)
+  }
 
   func receive(_ request: WebhookRequest, _ context: WebhookContext) -> WebhookVerdict {
     guard let body = try? Self.reader(request.body, request.header("Content-Type")),

@@ -4,7 +4,8 @@ import Messaging
 
 /// Reads one event of Messenger or Instagram. The member that is there decides:
 ///
-/// - `message`: a message; from the account where it is an echo; a deletion where it was unsent;
+/// - `message`: a message; from the account where it is an echo, then with the key that it was sent with;
+///   a deletion where it was unsent;
 /// - `message_edit`, `reaction`, `read`, `delivery`: changes of messages;
 /// - `postback`: the presser's message, whose text is the button's title;
 /// - opt-ins, referrals, threads that change hands: a system message;
@@ -110,13 +111,15 @@ struct MessengerEvent {
       return .delete(MessageDeletion(conversation: conversation, externalIDs: [id], at: at))
     }
     let content = try MessengerContent(message)
+    var details = content.details
+    if isEcho { details["clientKey"] = try message.text("metadata").map { .string($0) } }
     let replyTo = try message.object("reply_to")?.id("mid")
     return .message(
       InboundMessage(
         conversation: conversation, externalID: id, direction: isEcho ? .outbound : .inbound,
         sender: isEcho ? Person(id: account) : person, kind: content.kind, text: content.text,
         attachments: content.attachments, replyTo: replyTo,
-        details: content.details.isEmpty ? nil : .object(content.details), sentAt: at,
+        details: details.isEmpty ? nil : .object(details), sentAt: at,
         status: isEcho ? .sent : nil))
   }
 

@@ -7,12 +7,12 @@ import Messaging
 struct MessengerPlatform: Platform {
   let name: PlatformName = "messenger"
   let displayName = "Facebook Messenger"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
-    canReply: true, canAttach: true, canQuote: true, hasReceipts: true, hasTyping: true,
+    canReply: true, canReact: true, canAttach: true, canQuote: true, hasReceipts: true, hasTyping: true,
     textUnitsMax: 2_000, kinds: [.text, .image, .video, .audio, .file], replyWindow: 86_400)
 
-  private static let pageField = "pageId"
+  static let pageField = "pageId"
 
   let credentials = MetaWebhook.credentials(
     account: CredentialField(

@@ -9,6 +9,9 @@ struct RocketChatEvent {
     "isEdited", "tmid", "bot", "alias",
   ]
   private static let messagesMax = 1_000
+  private static let known: Set<String> = [
+    "sendMessage", "fileUploaded", "roomArchived", "roomCreated", "roomJoined", "roomLeft", "userCreated",
+  ]
 
   private let reader: JSONReader
   private let receivedAt: Timestamp
@@ -24,19 +27,26 @@ struct RocketChatEvent {
     let room = try reader.object("room")
     let channel = try reader.id("channel_id").or(room?.id("_id"))
     let title = try reader.text("channel_name").or(room?.text("name"))
-    let conversation = ConversationRef(
-      externalID: try reader.required("channel_id", channel), kind: .group, title: MessageText.name(title))
+    let isRoomless = channel == nil && !reader.has("message_id")
+    let conversation =
+      isRoomless
+      ? Update.channel("Rocket.Chat")
+      : ConversationRef(
+        externalID: try reader.required("channel_id", channel), kind: .group, title: MessageText.name(title))
     let user = try reader.object("user")
     let name = try reader.text("alias").or(reader.text("user_name")).or(user?.text("username"))
     let person = Person(
       id: try reader.id("user_id").or(user?.id("_id")) ?? "rocketchat", name: MessageText.name(name))
     guard let id = try reader.id("message_id") else {
-      let event = try reader.text("event") ?? "room event"
+      let event = try reader.text("event")
+      let name = event ?? "room event"
+      let members = reader.rest(without: ["token"])
       return [
         .message(
           Update.message(
-            event, isKnown: true, id: "\(event):\(receivedAt.microseconds)", conversation: conversation,
-            sender: person, members: reader.rest(without: ["token"]), at: receivedAt))
+            name, isKnown: event.map { Self.known.contains($0) } ?? true, id: Update.id(name, of: members),
+            conversation: conversation, sender: person, members: members,
+            at: try Self.time(reader, "timestamp") ?? receivedAt))
       ]
     }
     let text = try reader.text("text") ?? ""
@@ -84,6 +94,12 @@ struct RocketChatEvent {
       throw .wrongValue(path: reader.place(name), expected: "an ISO 8601 time")
     }
     return time.clamped
+  }
+
+  /// A time in any of the forms; nil: it is none.
+  static func moment(_ value: JSONValue?) -> Timestamp? {
+    guard let value else { return nil }
+    return (try? time(JSONReader(["time": value]), "time")) ?? nil
   }
 
   // MARK: Omnichannel

@@ -3,8 +3,9 @@ import JSON
 import Messaging
 import Security
 
-/// Rocket.Chat: outgoing integrations, with a token in the body, and omnichannel webhooks, with a token in a
-/// header (https://docs.rocket.chat/docs/integrations, https://docs.rocket.chat/docs/omnichannel-webhooks).
+/// Rocket.Chat: polled with a user's token, or by outgoing integrations, with a token in the body, and
+/// omnichannel webhooks, with a token in a header (https://docs.rocket.chat/docs/integrations,
+/// https://docs.rocket.chat/docs/omnichannel-webhooks).
 struct RocketChatPlatform: Platform {
   let name: PlatformName = "rocketchat"
   let displayName = "Rocket.Chat"
@@ -25,18 +26,21 @@ struct RocketChatPlatform: Platform {
       livechatField, "The secret token of the omnichannel webhook.", isSecret: true, isRequired: false,
       isGenerated: false),
     CredentialField(
-      "accessToken", "A user's or bot's access token; needed to send.", isSecret: true, isRequired: false,
-      isGenerated: false),
+      RocketChatAPI.tokenField, "A user's or bot's access token; needed to send and to poll.",
+      isSecret: true, isRequired: false, isGenerated: false),
     CredentialField(
-      "userId", "The id of that user; needed to send.", isSecret: false, isRequired: false,
-      isGenerated: false),
+      RocketChatAPI.userField, "The id of that user; needed to send and to poll.", isSecret: false,
+      isRequired: false, isGenerated: false),
     CredentialField(
-      "server", "The server's URL; needed to send.", isSecret: false, isRequired: false, isGenerated: false),
+      RocketChatAPI.serverField, "The server's URL; needed to send and to poll.", isSecret: false,
+      isRequired: false, isGenerated: false),
   ]
 
   func fault(in secrets: AccountSecrets) -> String? {
     let values = secrets[Self.tokenField] + secrets[Self.livechatField]
-    guard !values.isEmpty else { return "\(Self.tokenField) or \(Self.livechatField) is missing" }
+    guard !values.isEmpty || secrets.first(RocketChatAPI.tokenField) != nil else {
+      return "\(Self.tokenField), \(Self.livechatField) or \(RocketChatAPI.tokenField) is missing"
+    }
     return values.contains("") ? "\(Self.tokenField) or \(Self.livechatField) is empty" : nil
   }
 

@@ -14,4 +14,13 @@ enum RequiredSecret {
     }
     return secrets[name].contains("") ? "\(name) is empty" : nil
   }
+
+  /// The same where an account may be polled instead, with a credential of its own.
+  static func fault(_ name: String, orPolled token: String, in secrets: AccountSecrets) -> String? {
+    let hasToken = secrets[token].contains { !$0.isEmpty }
+    guard hasToken || !secrets[name].isEmpty else {
+      return "\(name) is missing; an account that is polled needs \(token) instead"
+    }
+    return secrets[name].contains("") ? "\(name) is empty" : nil
+  }
 }

@@ -133,6 +133,9 @@ struct SlackEvent {
     var details = Self.details(event)?.object ?? [:]
     if !isSpoken { details["service"] = subtype.map { .string($0) } }
     let isOwn = try isOwn(event)
+    if isOwn, event["metadata"]?["event_type"]?.string == SlackAPI.eventType {
+      details["clientKey"] = event["metadata"]?["event_payload"]?["key"]
+    }
     return InboundMessage(
       conversation: conversation, externalID: id, direction: isOwn ? .outbound : .inbound,
       sender: try Self.person(event), kind: isSpoken ? content.kind : .system, text: content.text,
@@ -196,7 +199,7 @@ struct SlackEvent {
 
   private func update(_ type: String, _ rest: [String: JSONValue], isKnown: Bool) -> InboundMessage {
     let type = MessageText.sanitised(type, bytesMax: 128)
-    let id = envelope["event_id"]?.string ?? "\(type):\(receivedAt.microseconds)"
+    let id = envelope["event_id"]?.string ?? Update.id(type, of: rest)
     return InboundMessage(
       conversation: ConversationRef(externalID: "updates", kind: .channel, title: "Slack updates"),
       externalID: MessageText.sanitised(id, bytesMax: 256), sender: Person(id: "slack", name: "Slack"),

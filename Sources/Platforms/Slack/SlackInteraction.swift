@@ -47,7 +47,7 @@ enum SlackInteraction {
       ?? ConversationRef(externalID: person.id, kind: .direct, title: person.name)
     let replyTo = try (reader.object("message")?.id("ts")).or(container?.id("message_ts"))
     let thread = try reader.object("message")?.id("thread_ts")
-    let trigger = try reader.id("trigger_id") ?? "\(receivedAt.microseconds)"
+    let trigger = try reader.id("trigger_id") ?? Update.id(type, of: reader.rest(without: secrets))
     if type == "block_actions" {
       var items: [InboundItem] = []
       for action in try reader.required("actions", reader.objects("actions")) {

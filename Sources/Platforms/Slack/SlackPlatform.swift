@@ -10,13 +10,13 @@ import Security
 struct SlackPlatform: Platform {
   let name: PlatformName = "slack"
   let displayName = "Slack"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
     textUnitsMax: 40_000, kinds: [.text, .image, .video, .audio, .file])
 
   private static let secretField = "signingSecret"
-  private static let teamField = "teamId"
+  static let teamField = "teamId"
   private static let timeHeader = "X-Slack-Request-Timestamp"
   private static let signatureHeader = "X-Slack-Signature"
   private static let scheme = "v0"
@@ -32,8 +32,17 @@ struct SlackPlatform: Platform {
       teamField, "The workspace's id, such as T0123; finds the account where one URL serves an app.",
       isSecret: false, isRequired: false, isGenerated: false),
     CredentialField(
-      "botToken", "The bot token (xoxb-); needed to send.", isSecret: true, isRequired: false,
-      isGenerated: false),
+      SlackAPI.tokenField, "The bot token (xoxb-); needed to send and to poll.", isSecret: true,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      SlackAPI.refreshField, "The refresh token (xoxe-), where the app rotates its tokens.", isSecret: true,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      SlackAPI.clientField, "The app's client id; needed with refreshToken.", isSecret: false,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      SlackAPI.clientSecretField, "The app's client secret; needed with refreshToken.", isSecret: true,
+      isRequired: false, isGenerated: false),
   ]
   let accountField: String? = teamField
   let appCredentials = [secretField]

@@ -80,7 +80,7 @@ struct TeamsContent {
   // MARK: Attachments
 
   /// nil: no file.
-  private static func file(_ entry: JSONReader) throws(NormaliseError) -> Attachment? {
+  static func file(_ entry: JSONReader) throws(NormaliseError) -> Attachment? {
     let type = try entry.text("contentType") ?? ""
     let name = MessageText.name(try entry.text("name"))
     if type == download {
@@ -106,7 +106,7 @@ struct TeamsContent {
   }
 
   /// A quote names its message by the attachment's id.
-  private static func quoted(_ entry: JSONReader) throws(NormaliseError) -> String? {
+  static func quoted(_ entry: JSONReader) throws(NormaliseError) -> String? {
     guard try entry.text("contentType") == "messageReference" else { return nil }
     if let id = try entry.id("id") { return id }
     guard case .string(let text)? = entry["content"], let content = try? JSONValue(parsing: text.utf8) else {

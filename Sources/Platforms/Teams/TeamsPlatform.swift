@@ -13,8 +13,8 @@ struct TeamsPlatform: Platform {
   let displayName = "Microsoft Teams"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canEdit: true, canDelete: true, canAttach: true, hasReceipts: true,
-    kinds: [.text, .image, .file])
+    canReply: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true, hasReceipts: true,
+    hasTyping: true, textUnitsMax: 28_000, kinds: [.text, .image, .video, .audio, .file])
 
   static let appField = "appId"
   static let issuer = "https://api.botframework.com"
@@ -29,8 +29,14 @@ struct TeamsPlatform: Platform {
       appField, "The bot's Microsoft App ID, a GUID.", isSecret: false, isRequired: true, isGenerated: false),
     BearerToken.testKey,
     CredentialField(
-      "appPassword", "The client secret of the app; needed to send.", isSecret: true, isRequired: false,
-      isGenerated: false),
+      TeamsAPI.passwordField, "The client secret of the app; needed to send.", isSecret: true,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      TeamsAPI.tenantField, "The tenant of a bot that belongs to one; others need none.", isSecret: false,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      TeamsAPI.loginField, "Where tokens are had, when it is not Microsoft's public cloud.", isSecret: false,
+      isRequired: false, isGenerated: false),
   ]
 
   func fault(in secrets: AccountSecrets) -> String? {

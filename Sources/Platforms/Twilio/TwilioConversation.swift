@@ -131,11 +131,10 @@ struct TwilioConversation {
 
   private func other(isKnown: Bool) -> InboundMessage {
     let name = MessageText.sanitised(type, bytesMax: 128)
-    let key = reader["MessageSid"]?.string ?? reader["ParticipantSid"]?.string ?? ""
     let rest = reader.rest(without: ["EventType"])
     return InboundMessage(
       conversation: conversation,
-      externalID: MessageText.sanitised("\(name):\(key):\(receivedAt.microseconds)", bytesMax: 256),
+      externalID: Update.id(name, of: reader.rest(without: ["RetryCount"])),
       sender: Person(id: "twilio", name: "Twilio"), kind: isKnown ? .system : .unsupported,
       text: isKnown ? name : nil,
       details: isKnown

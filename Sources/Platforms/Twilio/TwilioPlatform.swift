@@ -18,7 +18,7 @@ struct TwilioPlatform: Platform {
     kinds: [.text, .image, .video, .audio, .file])
   let methods = ["GET", "POST"]
 
-  private static let tokenField = "authToken"
+  static let tokenField = "authToken"
   private static let keyIDField = "sharedKeyId"
   private static let keyField = "sharedKey"
   private static let header = "X-Twilio-Signature"
@@ -35,8 +35,20 @@ struct TwilioPlatform: Platform {
       keyField, "The secret of the shared webhook key.", isSecret: true, isRequired: false,
       isGenerated: false),
     CredentialField(
-      "accountSid", "The account's SID (AC...); needed to send.", isSecret: false, isRequired: false,
+      sidField, "The account's SID (AC...); needed to send.", isSecret: false, isRequired: false,
       isGenerated: false),
+    CredentialField(
+      fromField, "The number that sends, such as +15550783881; this or a messaging service.",
+      isSecret: false, isRequired: false, isGenerated: false),
+    CredentialField(
+      serviceField, "The SID of the messaging service that sends (MG...).", isSecret: false,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      chatField, "The SID of the Conversations service (IS...); needed to send files there.",
+      isSecret: false, isRequired: false, isGenerated: false),
+    CredentialField(
+      callbackField, "Where statuses are told: the account's webhook URL, unless the service has it.",
+      isSecret: false, isRequired: false, isGenerated: false),
   ]
 
   func fault(in secrets: AccountSecrets) -> String? {

@@ -13,12 +13,18 @@ struct ViberPlatform: Platform {
     canReply: true, canAttach: true, hasReceipts: true, textUnitsMax: 7_000,
     kinds: [.text, .image, .video, .file, .sticker, .location, .contact])
 
-  private static let tokenField = "authToken"
+  static let tokenField = "authToken"
 
   let credentials = [
     CredentialField(
       tokenField, "The bot's authentication token; signs what comes and is needed to send.", isSecret: true,
-      isRequired: true, isGenerated: false)
+      isRequired: true, isGenerated: false),
+    CredentialField(
+      senderField, "The name that messages are sent under, of 28 characters; needed to send.",
+      isSecret: false, isRequired: false, isGenerated: false),
+    CredentialField(
+      avatarField, "The URL of the picture that messages are sent under.", isSecret: false,
+      isRequired: false, isGenerated: false),
   ]
 
   private static let signature = HMACSignature(

@@ -1,4 +1,5 @@
 import Bytes
+import JSON
 import Messaging
 
 /// The WhatsApp Business Platform, Cloud API
@@ -44,7 +45,8 @@ struct WhatsAppPlatform: Platform {
     for entry in try body.required("entry", body.objects("entry")) {
       for change in try entry.objects("changes") ?? [] {
         do throws(NormaliseError) {
-          let value = try WhatsAppValue(change, receivedAt: delivery.receivedAt)
+          let value = try WhatsAppValue(
+            change, changedAt: entry["time"]?.integer, receivedAt: delivery.receivedAt)
           value.read(into: &result)
         } catch {
           result.faults.append(error)

@@ -13,10 +13,13 @@ struct WhatsAppValue {
   private let field: String
   private let value: JSONReader
   private let account: String?
+  private let changedAt: Timestamp?
   private let receivedAt: Timestamp
   private let contacts: WhatsAppContacts
 
-  init(_ change: JSONReader, receivedAt: Timestamp) throws(NormaliseError) {
+  /// - Parameter changedAt: seconds since 1970, which news have and messages do not.
+  init(_ change: JSONReader, changedAt: Int64?, receivedAt: Timestamp) throws(NormaliseError) {
+    self.changedAt = changedAt.map { Timestamp(seconds: $0).clamped }
     field = try change.text("field") ?? "messages"
     value = try change.requiredObject("value")
     account = try value.object("metadata")?.id("phone_number_id")
@@ -155,13 +158,13 @@ struct WhatsAppValue {
     var words = name.split(separator: "_").joined(separator: " ")
     let error = value["errors"]?[0]
     if let title = (error?["title"] ?? error?["message"])?.string { words = MessageText.sanitised(title) }
-    let key = (error?["code"]?.identifier ?? value["event"]?.string).map { ":\($0)" } ?? ""
+    let time = changedAt.map { ":\($0.seconds)" } ?? ""
     return InboundMessage(
       conversation: ConversationRef(externalID: "updates", kind: .channel, title: "WhatsApp updates"),
-      externalID: MessageText.sanitised("\(name)\(key):\(receivedAt.microseconds)", bytesMax: 256),
+      externalID: Update.id(name + time, of: value.members),
       sender: Person(id: "whatsapp", name: "WhatsApp"), kind: .system, text: words,
       details: ["service": .string(name), "value": .object(value.rest(without: ["metadata"]))],
-      sentAt: receivedAt)
+      sentAt: changedAt ?? receivedAt)
   }
 
   private func time(_ reader: JSONReader) throws(NormaliseError) -> Timestamp {

@@ -6,6 +6,7 @@ import Messaging
 /// messages with the other person; posts and what happens to them stand in a channel called `updates`.
 struct XEvent {
   private static let eventsMax = 1_000
+  private static let filesMax = 100
   private static let common: Set<String> = ["for_user_id", "users", "apps", "user_has_blocked"]
 
   private let reader: JSONReader
@@ -115,9 +116,10 @@ struct XEvent {
 
   private func update(_ name: String, _ event: JSONReader) -> InboundMessage {
     let author = (try? event.object("user"))?.flatMap { try? $0.id("id_str") }.flatMap { $0 }
-    let id = (event["id_str"] ?? event["id"])?.identifier ?? "\(receivedAt.microseconds)"
+    let id = (event["id_str"] ?? event["id"])?.identifier.map { "\(name):\($0)" }
     var message = Update.message(
-      name, isKnown: Self.known.contains(name), id: "\(name):\(id)", conversation: Update.channel("X"),
+      name, isKnown: Self.known.contains(name), id: id ?? Update.id(name, of: event.members),
+      conversation: Update.channel("X"),
       sender: author.flatMap { try? person($0) } ?? Person(id: "x", name: "X"), members: event.members,
       at: (try? Self.time(event)).flatMap { $0 } ?? receivedAt)
     if let text = event["text"]?.string { message.text = MessageText.sanitised(text) }
@@ -125,6 +127,9 @@ struct XEvent {
   }
 
   // MARK: The X Activity API
+
+  /// Of events that are no messages.
+  private static let families = ["follow.", "profile.", "post.", "like.", "repost.", "block.", "mute."]
 
   /// An event with an envelope of its own. Only what has a text, a sender and a conversation is read as a
   /// message; encrypted chats are kept raw.
@@ -142,20 +147,24 @@ struct XEvent {
       let text = try payload.text("text") ?? ""
       let people = conversation.split(separator: "-").map(String.init)
       let other = people.count == 2 ? people.first { $0 != user && $0 != (isOwn ? sender : "") } : nil
+      let media = Self.media(payload["media"])
+      let person = Self.profile(payload["sender"], id: sender)
       result.add(
         [
           .message(
             InboundMessage(
               conversation: ConversationRef(
-                externalID: other ?? conversation, kind: other == nil ? .group : .direct),
-              externalID: id, direction: isOwn ? .outbound : .inbound, sender: Person(id: sender),
-              kind: .text, text: text.isEmpty ? nil : MessageText.sanitised(text),
-              details: ["event": .object(payload.members)], sentAt: at, status: isOwn ? .sent : nil))
+                externalID: other ?? conversation, kind: other == nil ? .group : .direct,
+                title: other == sender ? person.name : nil),
+              externalID: id, direction: isOwn ? .outbound : .inbound, sender: person,
+              kind: MediaKind.message(media), text: text.isEmpty ? nil : MessageText.sanitised(text),
+              attachments: media, details: ["event": .object(payload.members)], sentAt: at,
+              status: isOwn ? .sent : nil))
         ], account: user)
       return result
     }
-    let isKnown = !type.hasPrefix("chat.") && !type.hasPrefix("dm.")
-    let id = try data.id("event_uuid") ?? "\(type):\(receivedAt.microseconds)"
+    let isKnown = families.contains { type.hasPrefix($0) }
+    let id = try data.id("event_uuid") ?? Update.id(type, of: data.members)
     let conversation = try payload.id("conversation_id").map {
       ConversationRef(externalID: $0, kind: .direct)
     }
@@ -167,5 +176,20 @@ struct XEvent {
             sender: Person(id: sender ?? "x"), members: data.members, at: at))
       ], account: user)
     return result
+  }
+
+  private static func profile(_ user: JSONValue?, id: String) -> Person {
+    Person(
+      id: id, name: MessageText.name(user?["name"]?.string ?? user?["username"]?.string),
+      avatar: WebAddress.checked(user?["profile_image_url"]?.string))
+  }
+
+  private static func media(_ list: JSONValue?) -> [Attachment] {
+    (list?.array ?? []).prefix(filesMax).map { file in
+      Attachment(
+        kind: file["type"]?.string == "photo" ? .image : .video,
+        externalID: MessageText.name(file["media_key"]?.string),
+        url: WebAddress.checked(file["url"]?.string ?? file["preview_image_url"]?.string))
+    }
   }
 }

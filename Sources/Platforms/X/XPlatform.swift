@@ -9,14 +9,14 @@ import Messaging
 struct XPlatform: Platform {
   let name: PlatformName = "x"
   let displayName = "X"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canAttach: true, hasReceipts: true, hasTyping: true, textUnitsMax: 10_000,
     kinds: [.text, .image, .video])
   let methods = ["GET", "POST"]
 
-  private static let secretField = "consumerSecret"
-  private static let userField = "userId"
+  static let secretField = "consumerSecret"
+  static let userField = "userId"
   private static let signature = HMACSignature(
     header: "X-Twitter-Webhooks-Signature", prefix: "sha256=", form: .base64, secretField: secretField)
   private static let tokenBytesMax = 1_024
@@ -29,8 +29,17 @@ struct XPlatform: Platform {
       userField, "The id of the user whose account it is; finds the account where one URL serves an app.",
       isSecret: false, isRequired: false, isGenerated: false),
     CredentialField(
-      "accessToken", "The user's access token; needed to send.", isSecret: true, isRequired: false,
-      isGenerated: false),
+      XAPI.tokenField, "The user's access token (OAuth 2.0); needed to send and to poll.", isSecret: true,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      XAPI.refreshField, "The user's refresh token (scope offline.access): access tokens last two hours.",
+      isSecret: true, isRequired: false, isGenerated: false),
+    CredentialField(
+      XAPI.clientField, "The app's OAuth 2.0 client id; needed with refreshToken.", isSecret: false,
+      isRequired: false, isGenerated: false),
+    CredentialField(
+      XAPI.clientSecretField, "The OAuth 2.0 client secret of a confidential app.", isSecret: true,
+      isRequired: false, isGenerated: false),
   ]
   let accountField: String? = userField
   let appCredentials = [secretField]

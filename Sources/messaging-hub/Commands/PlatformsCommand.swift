@@ -33,7 +33,7 @@ struct PlatformsCommand: Command {
     ]
     return [
       platform.name.rawValue, platform.displayName,
-      platform.appCredentials.isEmpty ? "account" : "account, app",
+      !platform.hasWebhook ? "none" : platform.appCredentials.isEmpty ? "account" : "account, app",
     ] + flags.map { $0 ? "yes" : "-" } + [can.textUnitsMax.map { "\($0)" } ?? "-"]
   }
 
@@ -47,7 +47,7 @@ struct PlatformsCommand: Command {
       PlatformCatalogue.all.map { platform in
         [
           "name": .string(platform.name.rawValue), "displayName": .string(platform.displayName),
-          "methods": .array(platform.methods.map { .string($0) }),
+          "webhook": .bool(platform.hasWebhook), "methods": .array(platform.methods.map { .string($0) }),
           "accountField": platform.accountField.map { .string($0) } ?? .null,
           "appCredentials": .array(platform.appCredentials.map { .string($0) }),
           "credentials": .array(

@@ -50,6 +50,9 @@ enum ConfigurationTable {
       "Event loops, each with a thread of its own"),
     .integer(
       "HUB_WRITERS", 1...64, \.hub.writerCount, "Group-commit writers; accounts are dealt to them by hash"),
+    .integer(
+      "SWEEP_INTERVAL", 1...86_400, \.hub.sweepSeconds,
+      "Seconds between two looks for messages that webhooks have missed"),
     .seconds(
       "AUTH_TIMEOUT", 1...300, \.hub.authenticationDeadline,
       "How long a realtime client may take to authenticate"),

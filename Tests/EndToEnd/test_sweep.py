@@ -1,0 +1,176 @@
+"""Platforms with webhooks and history: what an outage lost is found, what was before is imported, nothing is doubled.
+
+The workspace is written from Slack's published methods: auth.test, users.conversations, conversations.history with
+`oldest` and pages, and signed events.
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+import time
+
+import pytest
+import requests
+
+from hub import wait_until
+from platform_server import PlatformServer
+
+CHANNEL, BOT, PERSON = "C1", "UBOT", "U1"
+
+
+class Workspace:
+    def __init__(self, page=50):
+        self.team = "T" + secrets.token_hex(4).upper()
+        self.page = page
+        self.messages = []
+        self.count = 0
+        self.server = PlatformServer(self.answer)
+
+    def post(self, text, at=None):
+        """A message in the channel, as history shows it."""
+        self.count += 1
+        stamp = f"{int(at if at is not None else time.time())}.{self.count:06d}"
+        message = {"type": "message", "user": PERSON, "text": text, "ts": stamp}
+        self.messages.append(message)
+        return message
+
+    def answer(self, call):
+        method = call.path.rsplit("/", 1)[1]
+        query = call.query or call.form
+        if method == "auth.test":
+            return 200, {"ok": True, "team_id": self.team, "user_id": BOT, "bot_id": "B1"}
+        if method == "users.conversations":
+            channel = {"id": CHANNEL, "name": "general", "is_channel": True, "is_member": True, "created": 1, "updated": 1}
+            return 200, {"ok": True, "channels": [channel], "response_metadata": {"next_cursor": ""}}
+        if method == "conversations.history":
+            oldest = float(query.get("oldest") or 0)
+            latest = float(query.get("latest") or 1e12)
+            found = sorted(
+                (m for m in self.messages if oldest < float(m["ts"]) < latest), key=lambda m: m["ts"], reverse=True
+            )
+            start = int(query.get("cursor") or 0)
+            part = found[start : start + self.page]
+            more = start + self.page < len(found)
+            return 200, {
+                "ok": True,
+                "messages": part,
+                "has_more": more,
+                "response_metadata": {"next_cursor": str(start + self.page) if more else ""},
+            }
+        return 200, {"ok": True, "messages": []}
+
+
+def connect(hub, user, workspace, **settings):
+    secret = secrets.token_hex(16)
+    account = user.post(
+        "/api/accounts",
+        {
+            "platform": "slack",
+            "name": "Team",
+            "credentials": {
+                "signingSecret": secret,
+                "botToken": "xoxb-1",
+                "teamId": workspace.team,
+                "apiURL": f"{workspace.server.url}/api",
+            },
+            "settings": settings,
+        },
+        expect=201,
+    )
+    return account, secret
+
+
+def event(hub, account, secret, message):
+    body = json.dumps(
+        {
+            "type": "event_callback",
+            "team_id": account["externalId"],
+            "api_app_id": "A1",
+            "event_id": f"Ev{message['ts']}",
+            "event_time": int(time.time()),
+            "authorizations": [{"team_id": account["externalId"], "user_id": BOT, "is_bot": True}],
+            "event": message | {"channel": CHANNEL, "channel_type": "channel", "event_ts": message["ts"]},
+        }
+    ).encode()
+    stamp = str(int(time.time()))
+    signature = "v0=" + hmac.new(secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
+    response = requests.post(
+        f"{hub.url}/webhooks/slack/{account['accountKey']}",
+        data=body,
+        headers={
+            "Content-Type": "application/json",
+            "X-Slack-Request-Timestamp": stamp,
+            "X-Slack-Signature": signature,
+        },
+        timeout=10,
+    )
+    assert response.status_code == 200, response.text
+
+
+def texts(user, account):
+    found = []
+    for conversation in user.conversations(account=account["id"]):
+        found += [message["text"] for message in user.messages(conversation["id"])]
+    return found
+
+
+@pytest.fixture(scope="module")
+def sweeping():
+    from hub import Hub
+
+    hub = Hub("sweep", SWEEP_INTERVAL="2")
+    try:
+        yield hub.start()
+    finally:
+        hub.close()
+
+
+def test_a_sweep_finds_what_no_webhook_told(sweeping):
+    hub = sweeping
+    user = hub.user()
+    workspace = Workspace()
+    with workspace.server:
+        account, secret = connect(hub, user, workspace)
+        event(hub, account, secret, workspace.post("told"))
+        for number in range(120):
+            workspace.post(f"missed {number}")
+        event(hub, account, secret, workspace.post("told too"))
+        wait_until(lambda: len(texts(user, account)) == 122, 30, "122 messages")
+        time.sleep(3)
+        assert sorted(texts(user, account)) == sorted(m["text"] for m in workspace.messages)
+        assert user.unread()["totalUnread"] == 122
+        news = [e["data"]["message"]["text"] for e in user.events() if e["type"] == "new_message"]
+        assert len(news) == len(set(news)) == 122
+        polling = user.get(f"/api/accounts/{account['id']}")["polling"]
+        assert polling["role"] == "sweep" and polling["recoveredBySweep"] == 120
+        # The webhook that comes late after all changes nothing.
+        event(hub, account, secret, workspace.messages[5])
+        assert len(texts(user, account)) == 122
+
+
+def test_history_is_imported_with_its_times_and_is_nobodys_unread(sweeping):
+    hub = sweeping
+    user = hub.user()
+    workspace = Workspace()
+    now = time.time()
+    for number in range(130):
+        workspace.post(f"old {number}", at=now - 86_400 * 2 + number)
+    workspace.post("too old", at=now - 86_400 * 40)
+    with workspace.server:
+        account, secret = connect(hub, user, workspace, polling="on", historyDays=30)
+        wait_until(
+            lambda: user.get(f"/api/accounts/{account['id']}")["polling"]["history"] == "done", 40, "the history"
+        )
+        assert sorted(texts(user, account)) == sorted(f"old {n}" for n in range(130))
+        assert user.unread()["totalUnread"] == 0
+        assert [e for e in user.events() if e["type"] in ("new_message", "unread_count_update")] == []
+        place = user.conversations(account=account["id"])[0]
+        first = user.messages(place["id"])[-1]
+        assert first["sentAt"].startswith(time.strftime("%Y-%m-%dT%H", time.gmtime(now - 86_400 * 2)))
+        # What is new is unread and pushed.
+        event(hub, account, secret, workspace.post("new"))
+        assert user.unread()["totalUnread"] == 1
+        assert user.conversations(account=account["id"])[0]["unreadCount"] == 1
+        checked = hub.command("verify", "unread")
+        assert checked.returncode == 0

@@ -1,0 +1,105 @@
+"""Access tokens that end: had anew ahead of their end, once for all nodes, with refresh tokens that may be used once.
+
+The server is written from Slack's token rotation: `oauth.v2.access` with `grant_type=refresh_token`.
+"""
+
+import secrets
+import threading
+import time
+
+from hub import Hub, unique, wait_until
+from platform_server import PlatformServer
+from postgres import Cluster
+
+
+class Rotating:
+    def __init__(self, lifetime):
+        self.lifetime = lifetime
+        self.team = "T" + secrets.token_hex(4).upper()
+        self.refresh = "xoxe-1-0"
+        self.token = None
+        self.renewals = 0
+        self.reused = 0
+        self.calls = 0
+        self.refused = 0
+        self.revoked = False
+        self.lock = threading.Lock()
+        self.server = PlatformServer(self.answer)
+
+    def answer(self, call):
+        method = call.path.rsplit("/", 1)[1]
+        with self.lock:
+            if method == "oauth.v2.access":
+                time.sleep(0.2)
+                given = call.form.get("refresh_token")
+                if self.revoked or given != self.refresh:
+                    self.reused += not self.revoked
+                    return 200, {"ok": False, "error": "invalid_refresh_token"}
+                self.renewals += 1
+                self.refresh = f"xoxe-1-{self.renewals}"
+                self.token = f"xoxe.xoxb-{self.renewals}"
+                return 200, {
+                    "ok": True,
+                    "access_token": self.token,
+                    "expires_in": self.lifetime,
+                    "refresh_token": self.refresh,
+                    "token_type": "bot",
+                }
+            self.calls += 1
+            if call.headers.get("authorization") != f"Bearer {self.token}":
+                self.refused += 1
+                return 200, {"ok": False, "error": "token_expired"}
+        if method == "auth.test":
+            return 200, {"ok": True, "team_id": self.team, "user_id": "UBOT", "bot_id": "B1"}
+        return 200, {"ok": True, "channels": [], "messages": [], "response_metadata": {"next_cursor": ""}}
+
+
+def connect(user, platform):
+    credentials = {
+        "signingSecret": secrets.token_hex(16),
+        "teamId": platform.team,
+        "refreshToken": "xoxe-1-0",
+        "clientId": "1.2",
+        "clientSecret": "s",
+        "apiURL": f"{platform.server.url}/api",
+    }
+    body = {"platform": "slack", "name": "Team", "credentials": credentials}
+    return user.post("/api/accounts", body, expect=201)
+
+
+def test_a_token_is_renewed_once_for_all_nodes():
+    platform = Rotating(lifetime=123)  # Renewed two minutes ahead: every three seconds.
+    with Cluster("tokens") as server, platform.server:
+        shared = {
+            "DATABASE_URL": server.url,
+            "JWT_SECRET": unique("secret") * 3,
+            "ENCRYPTION_KEY": "11" * 32,
+            "SWEEP_INTERVAL": "1",
+        }
+        hubs = [Hub(f"token{n}", **shared) for n in range(2)]
+        try:
+            for hub in hubs:
+                hub.jwt_secret = shared["JWT_SECRET"]
+                hub.start()
+            user = hubs[0].user()
+            account = connect(user, platform)
+            wait_until(lambda: platform.renewals >= 4, 30, "four renewals")
+            assert platform.reused == 0
+            assert platform.refused == 0
+            assert platform.calls > 4
+            assert user.get(f"/api/accounts/{account['id']}")["state"] == "connected"
+            # A token that the platform takes back is renewed at once.
+            with platform.lock:
+                platform.token = "another"
+                before = platform.renewals
+            wait_until(lambda: platform.renewals > before, 15)
+            # A grant that is gone needs a person.
+            with platform.lock:
+                platform.revoked = True
+            wait_until(
+                lambda: user.get(f"/api/accounts/{account['id']}")["state"] == "bad_credentials", 20, "bad_credentials"
+            )
+            assert user.get(f"/api/accounts/{account['id']}")["stateAction"]
+        finally:
+            for hub in hubs:
+                hub.close()
