@@ -7,8 +7,8 @@
 -- element that are the hub's own:
 --   storageKey  the file is in the file store under this key
 --   from        'user': a user gave the link, so nothing of the account may go along when it is fetched
---   delivery    {id, part}: the file is in a webhook delivery that the hub keeps
--- messages.shown_attachments is what clients see: no links but the hub's own.
+--   delivery    the file is in this line of the ledger; externalId (part:...) says where
+-- messages.shown_attachments is what clients see: no links but the hub's own, and of the ids only the names of parts.
 --
 -- Lock order: as in 0005; attachments after their conversation. Taking skips what is locked and holds nothing else.
 
@@ -49,7 +49,8 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
   RETURN (
     SELECT '[' || string_agg((
-        (a.v - ARRAY['url', 'externalId', 'storageKey', 'from', 'delivery'])
+        (a.v - CASE WHEN a.v ? 'delivery' THEN ARRAY['url', 'storageKey', 'from', 'delivery']
+                 ELSE ARRAY['url', 'externalId', 'storageKey', 'from', 'delivery'] END)
         || jsonb_build_object(
           'position', a.n, 'url', '/api/messages/' || message || '/attachments/' || a.n,
           'state', CASE WHEN a.v ? 'storageKey' THEN 'stored' ELSE 'remote' END)
@@ -61,6 +62,27 @@ END $$;
 ALTER TABLE messages ADD COLUMN attachment_states jsonb;
 ALTER TABLE messages ADD COLUMN shown_attachments text GENERATED ALWAYS AS (
   CASE WHEN attachments IS NOT NULL THEN shown_attachments(id, attachments, attachment_states) END) STORED;
+
+-- The details of a message with the hub's links in place of the platform's, also inside of other text. A longer link
+-- goes first, because it may begin with a shorter one. Both arguments were written by the hub, so a link looks the same
+-- in both. What these links begin with stands in JSON only inside of strings and is no second half of an escape.
+CREATE FUNCTION shown_details(message uuid, details text, list text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+  v text := details;
+  a record;
+BEGIN
+  FOR a IN
+    SELECT btrim((e.v -> 'url')::text, '"') AS link, e.n
+    FROM json_array_elements(list::json) WITH ORDINALITY AS e(v, n)
+    WHERE e.v ->> 'url' ~* '^((https?|mxc):/)?/.' ORDER BY length(e.v ->> 'url') DESC, e.n
+  LOOP
+    v := replace(v, a.link, '/api/messages/' || message || '/attachments/' || a.n);
+    -- As HTML has it.
+    v := replace(v, replace(a.link, '&', '&amp;'), '/api/messages/' || message || '/attachments/' || a.n);
+  END LOOP;
+  RETURN v;
+END $$;
 
 -- As before, but attachments are shown without the platform's links.
 CREATE OR REPLACE FUNCTION message_json(m messages, reply_id uuid) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
@@ -86,7 +108,9 @@ SELECT '{"id":"' || ($1).id || '","conversationId":"' || ($1).conversation_id
   || ',"editedAt":' || json_time(($1).edited_at) || ',"deletedAt":' || json_time(($1).deleted_at)
   || ',"version":' || ($1).version || ',"externalId":'
   || CASE WHEN ($1).external_id = 'local:' || ($1).id THEN 'null' ELSE json_text(($1).external_id) END
-  || ',"details":' || CASE WHEN ($1).deleted_at IS NULL THEN coalesce(($1).details, 'null') ELSE 'null' END
+  || ',"details":' || CASE WHEN ($1).deleted_at IS NOT NULL OR ($1).details IS NULL THEN 'null'
+       WHEN ($1).attachments IS NULL THEN ($1).details
+       ELSE shown_details(($1).id, ($1).details, ($1).attachments) END
   || '}'
 $$;
 
@@ -352,13 +376,13 @@ BEGIN
   FOR f IN
     SELECT p.oid::regprocedure AS signature, p.proname FROM pg_proc p
     WHERE p.pronamespace = current_schema()::regnamespace AND p.proname IN (
-      'shown_attachments', 'show_attachments', 'take_files', 'lock_file', 'file_events', 'file_stored',
+      'shown_attachments', 'shown_details', 'show_attachments', 'take_files', 'lock_file', 'file_events', 'file_stored',
       'file_failed', 'file_later', 'recover_files', 'retry_file', 'find_file', 'expire_uploads', 'release_files',
       'take_stale_files', 'forget_stale_file')
   LOOP
     EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f.signature);
     EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO hub_writer', f.signature);
-    IF f.proname = 'find_file' THEN
+    IF f.proname IN ('find_file', 'shown_details') THEN
       EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO hub_reader', f.signature);
     END IF;
   END LOOP;

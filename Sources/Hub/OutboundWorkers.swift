@@ -62,8 +62,9 @@ package struct OutboundWorkers: Sendable {
       log: node.log, loop: loop)
     worker = OutboxWorker(loop: loop, runner: runner, store: parts.store, relay: parts.relay, log: node.log)
     let fetch = FetchRunner(
-      node: "\(parts.nodeID)", store: parts.store, caller: caller, files: files, gate: gate, tokens: tokens,
-      relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics, log: node.log,
+      node: "\(parts.nodeID)", store: parts.store, caller: caller, files: files,
+      parts: DeliveryParts(loop: loop, store: parts.store, blocking: BlockingPool(threads: 1)), gate: gate,
+      tokens: tokens, relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics, log: node.log,
       loop: loop,
       limits: FetchRunner.Limits(
         bytesMax: configuration.files.bytesMax, time: configuration.files.fetchTime,

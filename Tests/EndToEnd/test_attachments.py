@@ -249,7 +249,7 @@ def test_the_accounts_secrets_stay_with_the_account(user, source):
 
 def slack(url):
     credentials = {"signingSecret": "shhh", "botToken": "xoxb-token", "teamId": unique("T"), "apiURL": url}
-    return {"platform": "slack", "name": "S", "credentials": credentials}
+    return {"platform": "slack", "name": "S", "credentials": credentials, "settings": {"polling": "off"}}
 
 
 def deliver_slack(hub, account, url, ts="1795219190.000200"):

@@ -27,6 +27,7 @@ package struct FetchRunner: Sendable {
   package let store: HubStore
   package let caller: PlatformCaller
   package let files: any FileStore
+  package let parts: DeliveryParts
   package let gate: RateGate
   package let tokens: TokenKeeper
   package let relay: EventRelay
@@ -68,14 +69,14 @@ package struct FetchRunner: Sendable {
     guard !job.isDeleted else { return .failed("the message was deleted") }
     let attachment = Attachment(source: job.source)
     if let size = attachment.sizeBytes, size > Int64(limits.bytesMax) { return tooLarge(job) }
-    if job.source["delivery"] != nil {
-      return .failed("this version does not read files out of kept deliveries")
-    }
     guard let platform = PlatformCatalogue.named(job.platform) else {
       return .failed("this hub does not know \(job.platform)")
     }
     let account = try await store.owner(
       of: job.account, tenant: job.tenant, platform: platform.name, keys: keys)
+    if let delivery = job.source["delivery"]?.string.flatMap({ UUIDv7($0) }) {
+      return try await part(of: delivery, job, attachment, platform, account)
+    }
     guard !account.isDisabled, !account.isApp else { return .failed("the account is disabled") }
     if let end = gate.pause(of: account, now: clock.now()) {
       let wait = Double(end.microseconds - clock.now().microseconds) / 1_000_000
@@ -142,6 +143,31 @@ package struct FetchRunner: Sendable {
   private static func words(_ fault: CallFault) -> String {
     switch fault {
     case .notSent(let reason), .unanswered(let reason), .file(let reason): reason
+    }
+  }
+
+  // MARK: Files that came with their message
+
+  /// Nobody is asked: the hub has the delivery.
+  private func part(
+    of delivery: UUIDv7, _ job: FetchJob, _ attachment: Attachment, _ platform: any Platform,
+    _ account: Account
+  ) async throws -> Outcome {
+    let name = attachment.externalID ?? ""
+    guard let bytes = try await parts.bytes(of: name, in: delivery, platform, account) else {
+      return .failed("the delivery that brought the file is not kept any more, or has no such part")
+    }
+    guard bytes.count <= limits.bytesMax else { return tooLarge(job) }
+    do {
+      let type = try FileCheck.type(
+        attachment.kind, claimed: attachment.mimeType, name: attachment.name,
+        head: Array(bytes.prefix(MediaSignature.bytes)))
+      try await files.write(job.key, bytes)
+      return .stored(type: type, bytes: Int64(bytes.count))
+    } catch let mismatch as FileCheck.Mismatch {
+      return .failed(mismatch.reason)
+    } catch {
+      return outcome(of: failure(FileDownload.Fault.store(error)), job, account)
     }
   }
 

@@ -16,9 +16,15 @@ enum ItemJSON {
   }
 
   /// A message's attachments as a JSON array; nil when there are none.
-  static func attachments(_ attachments: [Attachment]) -> String? {
+  /// - Parameter delivery: the line of the ledger that the message came with.
+  static func attachments(_ attachments: [Attachment], in delivery: UUIDv7) -> String? {
     guard !attachments.isEmpty else { return nil }
-    return String(decoding: JSONValue.array(attachments.map(attachment)).encoded(), as: UTF8.self)
+    let list = attachments.map { one -> JSONValue in
+      guard one.isPart, var members = attachment(one).object else { return attachment(one) }
+      members["delivery"] = .string("\(delivery)")
+      return .object(members)
+    }
+    return String(decoding: JSONValue.array(list).encoded(), as: UTF8.self)
   }
 
   /// The same of files that are sent: they are in the store, or where a user says.
