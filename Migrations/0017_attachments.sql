@@ -73,7 +73,7 @@ DECLARE
   a record;
 BEGIN
   FOR a IN
-    SELECT btrim((e.v -> 'url')::text, '"') AS link, e.n
+    SELECT substring((e.v -> 'url')::text, 2, length((e.v -> 'url')::text) - 2) AS link, e.n
     FROM json_array_elements(list::json) WITH ORDINALITY AS e(v, n)
     WHERE e.v ->> 'url' ~* '^((https?|mxc):/)?/.' ORDER BY length(e.v ->> 'url') DESC, e.n
   LOOP

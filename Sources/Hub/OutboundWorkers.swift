@@ -61,10 +61,11 @@ package struct OutboundWorkers: Sendable {
       metrics: parts.metrics,
       log: node.log, loop: loop)
     worker = OutboxWorker(loop: loop, runner: runner, store: parts.store, relay: parts.relay, log: node.log)
+    let inside = DeliveryParts(loop: loop, store: parts.store, blocking: BlockingPool(threads: 1))
     let fetch = FetchRunner(
       node: "\(parts.nodeID)", store: parts.store, caller: caller, files: files,
-      parts: DeliveryParts(loop: loop, store: parts.store, blocking: BlockingPool(threads: 1)), gate: gate,
-      tokens: tokens, relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics, log: node.log,
+      parts: inside, gate: gate, tokens: tokens, relay: parts.relay, keys: node.keys, clock: node.clock,
+      metrics: parts.metrics, log: node.log,
       loop: loop,
       limits: FetchRunner.Limits(
         bytesMax: configuration.files.bytesMax, time: configuration.files.fetchTime,

@@ -8,9 +8,9 @@ import boto3
 import pytest
 import requests
 
+from attachments import Source, fetch, png, settled
 from hub import free_port, unique, wait_until
 from platform_server import PlatformServer
-from test_attachments import Source, fetch, png, settled
 
 BUCKET = "hub-files"
 # Making the user, its policy, its key and the bucket; from then on requests must be signed and allowed.

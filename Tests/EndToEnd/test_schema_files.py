@@ -66,6 +66,27 @@ def test_links_and_ids_are_never_shown(hub):
     assert "https" not in json.dumps(m["attachments"]) and shown(hub, m["id"]) == m["attachments"]
 
 
+@pytest.mark.parametrize("link", ["t", '"', "\\", "rue", "null", "{", "/", "//x/{}", ":", "n/a", "https://y/\\", 'https://y/"a"', "https://y/ü"])
+def test_details_show_the_hubs_link_and_stay_whole(hub, link):
+    details = {"true": True, "t": None, "path": "a/b", "line": "\na/b", "more": [link, link + "/more", "x" + link]}
+    account = hub.account("ann")
+    said = message(1, attachments=json.dumps([image(1, url=link)], ensure_ascii=False), details=json.dumps(details, ensure_ascii=False))
+    [event] = [e for e in hub.ingest(account, [[said]]) if e["type"] == "new_message"]
+    m = event["data"]["message"]
+    if link[:2] in ("ht", "//"):
+        ours = m["attachments"][0]["url"]
+        details["more"] = [ours, ours + "/more", "x" + ours]
+    assert m["details"] == details
+
+
+def test_a_part_of_a_delivery_keeps_its_name_and_not_the_deliverys(hub):
+    _, m = said(hub, {"kind": "file", "externalId": "part:mime/2", "delivery": "0199", "name": "a"})
+    assert m["attachments"][0] == {
+        "kind": "file", "name": "a", "externalId": "part:mime/2", "position": 1, "state": "remote",
+        "url": f"/api/messages/{m['id']}/attachments/1"}
+    assert json.loads(take(hub)[0]["source"])["delivery"] == "0199"
+
+
 def test_taken_once_stored_and_told(hub):
     _, m = said(hub, image(1), image(2))
     jobs = take(hub)

@@ -248,6 +248,21 @@ struct FileTests {
     #expect(try Self.step("x", Self.image("1", open), ["accessToken": "t"]) == Self.download(open))
   }
 
+  @Test("Mailgun: the account's key goes to Mailgun only, and no link leads elsewhere")
+  func mailgun() throws {
+    let own = "https://storage.eu.mailgun.net/v3/domains/a/messages/K/attachments/0"
+    #expect(
+      try Self.step("mailgun", Self.image(nil, own), ["apiKey": "k"])
+        == Self.download(own, [APIField("Authorization", "Basic YXBpOms=")]))
+    // The body of a delivery is not signed, so a link in it may be anybody's.
+    for (link, secrets) in [("https://mailgun.net.evil.example/a", ["apiKey": "k"]), (own, [:])] {
+      guard case .failed = try Self.step("mailgun", Self.image(nil, link), secrets) else {
+        Issue.record("\(link)")
+        continue
+      }
+    }
+  }
+
   @Test("what a refusal means for a file")
   func refusals() throws {
     let file = Self.image(nil, "https://x.example/a")

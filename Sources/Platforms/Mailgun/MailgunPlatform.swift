@@ -26,7 +26,8 @@ struct MailgunPlatform: Platform {
       isGenerated: false),
     EmailAccount.addressCredential,
     CredentialField(
-      "apiKey", "A sending key; needed to send.", isSecret: true, isRequired: false, isGenerated: false),
+      "apiKey", "An API key; needed to send, and to fetch files of stored mail.", isSecret: true,
+      isRequired: false, isGenerated: false),
   ]
 
   func fault(in secrets: AccountSecrets) -> String? { RequiredSecret.fault(Self.keyField, in: secrets) }
