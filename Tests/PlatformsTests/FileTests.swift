@@ -117,6 +117,10 @@ struct FileTests {
     #expect(
       try Self.step("slack", Self.image("F"), secrets)
         == .call(APIRequest("GET", "https://slack.com/api/files.info?file=F", headers: Self.bearer("xoxb"))))
+    // Where tokens are rotated, the fresh one.
+    #expect(
+      try Self.step("slack", Self.image("F", own), secrets, token: "xoxe")
+        == Self.download(own, Self.bearer("xoxe")))
     let info = Self.json(200, ["ok": true, "file": ["url_private": .string(own)]])
     #expect(
       try Self.step("slack", Self.image("F"), secrets, after: [info])
@@ -152,6 +156,9 @@ struct FileTests {
     #expect(
       try Self.step("line", Self.image("46"), secrets)
         == Self.download("https://api-data.line.me/v2/bot/message/46/content", Self.bearer("t")))
+    #expect(
+      try Self.step("line", Self.image("46"), ["channelId": "1"], token: "s")
+        == Self.download("https://api-data.line.me/v2/bot/message/46/content", Self.bearer("s")))
     guard
       case .failed(let failure) = try Self.step(
         "line", Self.image("46"), secrets, after: [APIAnswer(status: 202, body: [])])
@@ -191,6 +198,14 @@ struct FileTests {
     }
     #expect(first.url == "https://hs.example/_matrix/client/v1/media/download/other.example/abc")
     #expect(first.headers == Self.bearer("t"))
+    // A user's own token comes first: the service's stands unused in each account.
+    guard
+      case .download(let own) = try Self.step("matrix", file, secrets.merging(["accessToken": "u"]) { $1 })
+    else {
+      Issue.record("no download")
+      return
+    }
+    #expect(own.headers == Self.bearer("u"))
     let unknown = Self.json(404, ["errcode": "M_UNRECOGNIZED"])
     #expect(
       try Self.step("matrix", file, secrets, after: [unknown])

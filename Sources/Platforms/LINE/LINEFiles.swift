@@ -18,7 +18,9 @@ extension LINEPlatform: FilePlatform {
       let address = file.secrets.apiURL("https://stickershop.line-scdn.net")
       return .download(APIRequest("GET", "\(address)/stickershop/v1/sticker/\(id)/android/sticker.png"))
     }
-    guard let token = file.secrets.first(Self.tokenField) else { return FileFetch.missing(Self.tokenField) }
+    guard let token = file.token ?? file.secrets.first(Self.tokenField) else {
+      return FileFetch.missing(Self.tokenField)
+    }
     let address = file.secrets.apiURL("https://api-data.line.me")
     return .download(APIRequest("GET", "\(address)/v2/bot/message/\(id)/content").bearer(token))
   }

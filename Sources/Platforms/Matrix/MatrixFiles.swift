@@ -8,10 +8,14 @@ extension MatrixPlatform: FilePlatform {
   private static let scheme = "mxc://"
 
   func fetch(_ file: FileJob, after answers: [APIAnswer]) -> FileStep {
-    guard let token = file.token ?? file.secrets.first("asToken") ?? file.secrets.first("accessToken") else {
-      return FileFetch.missing("asToken")
+    // Every account has a service token, but only a service's is known to the homeserver.
+    let fields = [MatrixAPI.accessTokenField, MatrixAPI.serviceTokenField]
+    guard let token = fields.lazy.compactMap({ file.secrets.first($0) }).first else {
+      return FileFetch.missing(MatrixAPI.accessTokenField)
     }
-    guard let server = file.secrets.serverURL("homeserver") else { return FileFetch.missing("homeserver") }
+    guard let server = file.secrets.serverURL(MatrixAPI.homeserverField) else {
+      return FileFetch.missing(MatrixAPI.homeserverField)
+    }
     if file.details?["file"]?["key"] != nil {
       return .failed(APIFailure("the file is encrypted end to end; the hub has no key of the conversation"))
     }

@@ -8,7 +8,9 @@ extension SlackPlatform: FilePlatform {
   private static let hosts = ["slack.com", "slack-files.com"]
 
   func fetch(_ file: FileJob, after answers: [APIAnswer]) -> FileStep {
-    guard let token = file.secrets.first(Self.tokenField) else { return FileFetch.missing(Self.tokenField) }
+    guard let token = file.token ?? file.secrets.first(Self.tokenField) else {
+      return FileFetch.missing(Self.tokenField)
+    }
     if let url = file.attachment.url {
       if let answer = answers.last { return .failed(FileFetch.failure(answer, file)) }
       return download(url, token, file)
