@@ -14,6 +14,8 @@ package struct HTTPClientRequest: Sendable {
   /// The largest body of the answer, in bytes, also of a streamed one.
   package var responseBytesMax = 8 << 20
   package var addressPolicy = AddressPolicy.any
+  /// Where redirects to another origin may lead; nil: as `addressPolicy` says.
+  package var redirectAddressPolicy: AddressPolicy?
   /// Redirects that are followed; the one behind them is the answer.
   package var redirectsMax = 0
   /// For long polls and streams: a connection outside of the bound that exchanges share.

@@ -26,6 +26,7 @@ enum Redirect {
     }
     guard url.origin != request.url.origin else { return next }
     guard next.body.isEmpty else { return nil }
+    next.addressPolicy = next.redirectAddressPolicy ?? next.addressPolicy
     var headers = HTTPHeaders()
     for field in next.headers.fields
     where harmless.contains(where: { equalsIgnoringCase($0, field.name) }) {

@@ -9,8 +9,9 @@ package typealias HTTPHandler = @Sendable (HTTPRequest) async -> HTTPAnswer
 /// The answer to one request.
 package enum HTTPAnswer: Sendable {
   case response(HTTPResponse)
-  /// A head, and a body that is written in parts while the closure runs. When the closure throws, the
-  /// connection is cut, so that the client sees that the body is not complete. Not run for HEAD.
+  /// A head, and a body that is written in parts while the closure runs. When the closure throws, or does not
+  /// write as much as Content-Length says, the connection is cut, so that the client sees that the body is
+  /// not complete. Not run for HEAD.
   case stream(HTTPResponse, @Sendable (HTTPBodyStream) async throws -> Void)
   /// A 101 head, after which the connection speaks another protocol. The closure gets the socket and
   /// the bytes that came behind the request; the socket closes when it returns.
@@ -39,8 +40,17 @@ package final class HTTPBodyStream: @unchecked Sendable {
     switch framing {
     case .none: return
     case .chunked: try await output.write(ResponseWriter.chunk(bytes))
+    case .length(let length):
+      // More would be taken for the next response.
+      guard self.bytes <= length else { throw .closed }
+      try await output.write(bytes)
     case .untilClose: try await output.write(bytes)
     }
+  }
+
+  /// Whether everything was written that was announced.
+  var isComplete: Bool {
+    if case .length(let length) = framing { bytes == length } else { true }
   }
 }
 

@@ -282,6 +282,10 @@ final class HTTPConnection {
         throw .gone
       }
       exchange.responseBodyBytes = body.bytes
+      guard body.isComplete else {
+        finish(exchange, exchange.status)
+        throw .gone
+      }
     }
     finish(exchange, exchange.status)
     if framing == .chunked { try await write(ResponseWriter.lastChunk) }

@@ -39,6 +39,8 @@ package enum ResponseWriter {
     /// Head only: HEAD, or a status that forbids a body.
     case none
     case chunked
+    /// As it is, so many bytes: the length was announced.
+    case length(Int)
     /// As it is; the connection must close behind it (HTTP/1.0).
     case untilClose
   }
@@ -71,18 +73,22 @@ package enum ResponseWriter {
     return EncodedResponse(head: head, body: body)
   }
 
-  /// The head of a response whose body follows in parts. The body of `response` is not looked at.
+  /// The head of a response whose body follows in parts. The body of `response` is not looked at; its length
+  /// is announced when its Content-Length says it.
   package static func encodeStreamHead(
     _ response: HTTPResponse, for exchange: Exchange
   ) throws(HTTPWriteError) -> (head: [UInt8], framing: StreamFraming) {
+    let length = response.headers["content-length"].flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil }
     let framing: StreamFraming =
       response.status.forbidsBody
-      ? StreamFraming.none : exchange.version == .http11 ? .chunked : .untilClose
+      ? StreamFraming.none
+      : length.map { .length($0) } ?? (exchange.version == .http11 ? .chunked : .untilClose)
     var exchange = exchange
     if framing == .untilClose { exchange.keepAlive = false }
     var head: [UInt8] = []
     try writeStart(response, exchange, into: &head)
     if framing == .chunked { append("Transfer-Encoding", "chunked", to: &head) }
+    if case .length(let bytes) = framing { append("Content-Length", String(bytes), to: &head) }
     head.append(contentsOf: "\r\n".utf8)
     return (head, exchange.method == .head ? StreamFraming.none : framing)
   }

@@ -55,7 +55,24 @@ package struct HubConfiguration: Sendable {
     package init() {}
   }
 
+  /// Attachments and uploads.
+  package struct Files: Sendable {
+    package var folder = ".hub/files"
+    /// A store of objects in place of the folder.
+    package var s3: S3Settings?
+    /// The largest file that is fetched or uploaded.
+    package var bytesMax = 64 << 20
+    /// How long fetching one file may take.
+    package var fetchTime: Duration = .seconds(120)
+    /// Between two rounds that delete what nobody needs.
+    package var keepingInterval: Duration = .seconds(15)
+    /// Seconds that an upload waits to be sent.
+    package var uploadSeconds = 86_400
+    package init() {}
+  }
+
   package var listen = Listen()
+  package var files = Files()
   package var outbound = Outbound()
   package var limits = Limits()
   package var retention = Retention()
@@ -69,8 +86,6 @@ package struct HubConfiguration: Sendable {
   package var keySetMirrors: [String: String] = [:]
   /// Event loops; one per core by default.
   package var shardCount = 1
-  /// Folder of attachments and uploads.
-  package var filesFolder = ".hub/files"
   /// Seconds between two sweeps of an account that has webhooks.
   package var sweepSeconds = 900
   /// Whether files that are named by URL may be fetched from this machine and its network. For development.

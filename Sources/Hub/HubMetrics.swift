@@ -21,6 +21,11 @@ package enum SendOutcome: String, Sendable, CaseIterable {
   case sent, later, unknown, failed
 }
 
+/// What became of an attempt to fetch a file.
+package enum FetchOutcome: String, Sendable, CaseIterable {
+  case stored, later, failed
+}
+
 /// What one page of a poll held.
 package enum PollOutcome: String, Sendable, CaseIterable {
   case found, empty, failed
@@ -61,6 +66,8 @@ package final class HubMetrics: Sendable {
   private let ingest: [String: [IngestOutcome: Counter]]
   private let sends: [String: [SendOutcome: Counter]]
   private let polls: [String: [PollOutcome: Counter]]
+  private let fetches: [String: [FetchOutcome: Counter]]
+  private let fetchedBytes: Counter
   private let sweepFinds: [String: Gauge]
   private let commitSeconds: Histogram
   private let commitGroup: Histogram
@@ -92,6 +99,11 @@ package final class HubMetrics: Sendable {
       SendOutcome.self)
     polls = Self.counters(
       registry, "hub_poll_pages_total", "Pages polled, by platform and what they held", PollOutcome.self)
+    fetches = Self.counters(
+      registry, "hub_attachment_fetches_total", "Attempts to fetch files by platform and outcome",
+      FetchOutcome.self)
+    fetchedBytes = registry.counter(
+      "hub_attachment_bytes_total", "Bytes of files that were fetched and stored")
     var sweepFinds: [String: Gauge] = [:]
     for platform in PlatformCatalogue.all.map(\.name.rawValue) {
       sweepFinds[platform] = registry.gauge(
@@ -181,6 +193,11 @@ package final class HubMetrics: Sendable {
 
   package func polled(_ platform: String, _ outcome: PollOutcome) {
     (polls[platform] ?? polls[Self.otherPlatform])?[outcome]?.add()
+  }
+
+  package func fetched(_ platform: String, _ outcome: FetchOutcome, bytes: Int = 0) {
+    (fetches[platform] ?? fetches[Self.otherPlatform])?[outcome]?.add()
+    if bytes > 0 { fetchedBytes.add(bytes) }
   }
 
   package func committed(group: Int, seconds: Double) {

@@ -97,7 +97,8 @@ package final class HubNode: Sendable {
         HubShard.Parts(
           index: index, loop: loops[index], node: parts, store: pools[index].store, writers: writers,
           relay: relay, directory: directory, keySets: keySets, ids: ids, metrics: metrics, status: status,
-          tls: tls, outbox: outbound.outbox(pools[index].store)))
+          tls: tls, outbox: outbound.outbox(pools[index].store),
+          files: outbound.fileServing(pools[index].store)))
     }
     try await waitForDatabase(pools, writers)
     try await savePlatforms(pools[0].store, on: loops[0])

@@ -24,6 +24,7 @@ package final class HubShard: Sendable {
     let status: NodeStatus
     let tls: TLSContext?
     let outbox: Outbox
+    let files: FileServing
   }
 
   private static let tick: Duration = .milliseconds(250)
@@ -63,7 +64,8 @@ package final class HubShard: Sendable {
           store: parts.store, baseURL: configuration.baseURL, keySets: parts.keySets,
           directory: parts.directory, writers: parts.writers, relay: parts.relay,
           ids: parts.ids, clock: parts.node.clock, metrics: parts.metrics, log: parts.node.log),
-        writers: parts.writers, outbox: parts.outbox, relay: parts.relay, directory: parts.directory,
+        writers: parts.writers, outbox: parts.outbox, files: parts.files, relay: parts.relay,
+        directory: parts.directory,
         ids: parts.ids, clock: parts.node.clock, metrics: parts.metrics, status: parts.status,
         log: parts.node.log,
         cors: CORSPolicy(origins: origins)))

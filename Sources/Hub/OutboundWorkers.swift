@@ -28,6 +28,9 @@ package struct OutboundWorkers: Sendable {
   private let worker: OutboxWorker
   private let scheduler: PollScheduler
   private let files: any FileStore
+  private let links: FileLinks
+  private let fetcher: FetchWorker
+  private let keeping: FileKeeping
 
   package init(_ parts: Parts, on loop: EventLoop) throws {
     self.parts = parts
@@ -42,19 +45,35 @@ package struct OutboundWorkers: Sendable {
     outbound.longLivedPerOriginMax = 20_000
     outbound.connectionsMax = 24_000
     client = HTTPClient(loop: loop, blocking: names, configuration: outbound)
-    files = FolderFileStore(folder: configuration.filesFolder, blocking: BlockingPool(threads: 2))
-    caller = PlatformCaller(
-      client: client, files: files, allowsPrivateAddresses: configuration.allowsPrivateAddresses)
     let mailboxes = MailboxConnector(tls: tls, loop: loop, blocking: names)
     let node = parts.node
+    files = Self.fileStore(configuration.files, client, node.clock)
+    links = FileLinks(keys: node.keys, publicURL: configuration.listen.publicURL)
+    caller = PlatformCaller(
+      client: client, files: files, allowsPrivateAddresses: configuration.allowsPrivateAddresses,
+      fileBytesMax: configuration.files.bytesMax)
     tokens = TokenKeeper(store: parts.store, caller: caller, keys: node.keys, clock: node.clock)
     let states = AccountStates(store: parts.store, relay: parts.relay, log: node.log)
     let runner = SendRunner(
       node: "\(parts.nodeID)", store: parts.store, caller: caller,
       mail: MailSender(connector: mailboxes, caller: caller, log: node.log), gate: gate, tokens: tokens,
-      states: states, relay: parts.relay, keys: node.keys, clock: node.clock, metrics: parts.metrics,
+      states: states, links: links, relay: parts.relay, keys: node.keys, clock: node.clock,
+      metrics: parts.metrics,
       log: node.log, loop: loop)
     worker = OutboxWorker(loop: loop, runner: runner, store: parts.store, relay: parts.relay, log: node.log)
+    let inside = DeliveryParts(loop: loop, store: parts.store, blocking: BlockingPool(threads: 1))
+    let fetch = FetchRunner(
+      node: "\(parts.nodeID)", store: parts.store, caller: caller, files: files,
+      parts: inside, gate: gate, tokens: tokens, relay: parts.relay, keys: node.keys, clock: node.clock,
+      metrics: parts.metrics, log: node.log,
+      loop: loop,
+      limits: FetchRunner.Limits(
+        bytesMax: configuration.files.bytesMax, time: configuration.files.fetchTime,
+        allowsPrivateAddresses: configuration.allowsPrivateAddresses))
+    fetcher = FetchWorker(loop: loop, runner: fetch, store: parts.store, log: node.log)
+    keeping = FileKeeping(
+      loop: loop, store: parts.store, files: files, interval: configuration.files.keepingInterval,
+      uploadSeconds: configuration.files.uploadSeconds, log: node.log)
     let poller = PollRunner(
       store: parts.store, writers: parts.writers, caller: caller, mailboxes: mailboxes, gate: gate,
       tokens: tokens, keys: node.keys, ids: parts.ids, clock: node.clock, metrics: parts.metrics,
@@ -67,18 +86,34 @@ package struct OutboundWorkers: Sendable {
       loop: loop, runner: poller, giver: giver, store: parts.store, log: node.log, node: "\(parts.nodeID)")
   }
 
+  private static func fileStore(
+    _ files: HubConfiguration.Files, _ client: HTTPClient, _ clock: WallClock
+  ) -> any FileStore {
+    if let s3 = files.s3 { return S3FileStore(s3, client: client, clock: clock) }
+    return FolderFileStore(folder: files.folder, blocking: BlockingPool(threads: 4))
+  }
+
+  /// Files as the requests of a shard serve them.
+  package func fileServing(_ store: HubStore) -> FileServing {
+    FileServing(
+      store: store, files: files, fetcher: fetcher, links: links, clock: parts.node.clock, relay: parts.relay)
+  }
+
   /// The outbox as the requests of a shard use it.
   package func outbox(_ store: HubStore) -> Outbox {
     Outbox(
       store: store, relay: parts.relay, worker: worker, ids: parts.ids, keys: parts.node.keys,
-      clock: parts.node.clock, uploads: Uploads(store: store, files: files, ids: parts.ids), gate: gate,
+      clock: parts.node.clock, uploads: Uploads(store: store, files: files, ids: parts.ids), links: links,
+      gate: gate,
       tokens: tokens, caller: caller)
   }
 
   package func start() {
-    let (worker, scheduler) = (worker, scheduler)
+    let (worker, scheduler, fetcher, keeping) = (worker, scheduler, fetcher, keeping)
     Task(executorPreference: loop) { await worker.run() }
     Task(executorPreference: loop) { await scheduler.run() }
+    Task(executorPreference: loop) { await fetcher.run() }
+    Task(executorPreference: loop) { await keeping.run() }
   }
 
   /// An account changed. From any thread. - Parameter key: its webhook key.
@@ -87,10 +122,14 @@ package struct OutboundWorkers: Sendable {
   /// Ends what is under way. Jobs that are not finished are found by another node, or by the next start.
   package func stop(within limit: Duration) async {
     let (worker, scheduler, client) = (worker, scheduler, client)
+    let (fetcher, keeping) = (fetcher, keeping)
     await loop.shard.run { shard in
       let deadline = shard.loop.now + limit
+      await keeping.stop()
       await scheduler.stop(until: deadline)
       await worker.stop(until: deadline)
+      // A file that is not there yet is fetched again: it is not worth waiting for.
+      await fetcher.stop(until: min(deadline, shard.loop.now + .seconds(1)))
       await client.close()
     }
   }

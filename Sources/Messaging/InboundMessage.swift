@@ -17,6 +17,9 @@ package struct Attachment: Sendable, Hashable {
   }
 
   package var kind: Kind
+  /// How an id begins that names a place in the delivery which brought the message.
+  package static let partPrefix = "part:"
+
   /// The platform's id of the file; what fetches it.
   package var externalID: String?
   package var url: String?
@@ -46,6 +49,9 @@ package struct Attachment: Sendable, Hashable {
     self.durationSeconds = durationSeconds
     self.caption = caption
   }
+
+  /// The file came with the message, inside of the delivery.
+  package var isPart: Bool { url == nil && externalID?.hasPrefix(Self.partPrefix) ?? false }
 }
 
 /// A message as a platform delivered it.

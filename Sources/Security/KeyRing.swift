@@ -95,6 +95,22 @@ package struct KeyRing: Sendable {
     throw .notAuthentic
   }
 
+  /// Authenticates bytes that are not secret, by a key of its own for each purpose.
+  package func code(_ bytes: [UInt8], purpose: String) -> [UInt8] {
+    HMAC.sha256(bytes, key: Self.derived(newest, purpose))
+  }
+
+  /// Whether one of the keys made the code, for the same purpose.
+  package func isGenuine(_ code: [UInt8], _ bytes: [UInt8], purpose: String) -> Bool {
+    ([newest] + older).contains { key in
+      constantTimeEquals(code, HMAC.sha256(bytes, key: Self.derived(key, purpose)))
+    }
+  }
+
+  private static func derived(_ key: Key, _ purpose: String) -> [UInt8] {
+    HMAC.sha256(Array(purpose.utf8), key: key.bytes)
+  }
+
   /// Whether a blob was sealed by an older key and should be written anew.
   package func needsResealing(_ blob: [UInt8]) -> Bool {
     !blob.starts(with: Self.head(newest))

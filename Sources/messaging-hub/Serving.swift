@@ -29,11 +29,9 @@ struct Serving {
     let start = LoopInstant.current()
     let embedded = try startDatabase()
     let database = settings.databaseURL ?? embedded?.connectionString ?? ""
-    var configuration = settings.hub
-    configuration.filesFolder = settings.dataFolder + "/files"
     let node = HubNode(
       HubNode.Parts(
-        configuration: configuration, database: database, tokens: tokens, keys: keys, log: log, clock: clock))
+        configuration: settings.hub, database: database, tokens: tokens, keys: keys, log: log, clock: clock))
     do {
       try await node.start()
     } catch {

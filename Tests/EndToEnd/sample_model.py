@@ -4,6 +4,8 @@ Written from the meaning of the items, not from the hub's code: the newest edit 
 reactions are what their actors last said, a status only climbs.
 """
 
+import json
+
 LADDER = ["queued", "sent", "failed", "delivered", "read"]
 
 
@@ -106,7 +108,7 @@ class Message:
             "kind": content["kind"],
             "text": None if deleted else content.get("text"),
             "attachments": [] if deleted else [attachment(one) for one in content.get("attachments", [])],
-            "details": None if deleted else details,
+            "details": None if deleted else without_links(details, content.get("attachments", [])),
             "sender": {"name": None} | item["sender"],
             "replyTo": item.get("replyTo"),
             "threadId": item.get("threadId"),
@@ -139,19 +141,53 @@ class Message:
         return max(said, key=rank)
 
 
+def without_links(details, files):
+    """Details never say where the platform has a file: a mark stands for the hub's own link."""
+    text = json.dumps(details, ensure_ascii=False)
+    links = [(file["url"], position) for position, file in enumerate(files, 1) if file.get("url")]
+    for link, position in sorted(links, key=lambda one: (-len(one[0]), one[1])):
+        for written in (link, link.replace("&", "&amp;")):
+            text = text.replace(written, f"<file {position}>")
+    return json.loads(text)
+
+
 def attachment(item):
-    """As the API names its members."""
+    """As the API names its members. Where the platform has the file, it does not say; a part of a mail has its name."""
     named = {"mime" if name == "mimeType" else name: value for name, value in item.items()}
-    return {name: value for name, value in named.items() if value is not None}
+    hidden = ["url"] if item.get("externalId", "").startswith("part:") else ["url", "externalId"]
+    return {name: value for name, value in named.items() if value is not None and name not in hidden}
+
+
+def link_of(message, position):
+    return f"/api/messages/{message['id']}/attachments/{position}"
+
+
+def shown_attachment(one, message, position):
+    """An attachment of the API without what the hub adds: where it serves the file, and how far it has got."""
+    assert one["url"] == link_of(message, position), one
+    assert one["position"] == position and one["state"] in ("remote", "failed", "stored"), one
+    if one["state"] == "stored":
+        assert one["externalId"].startswith("part:"), "only what came with the message can be had"
+    return {name: value for name, value in one.items() if name not in ("url", "position", "state", "reason")}
+
+
+def shown_details(message):
+    text = json.dumps(message["details"], ensure_ascii=False)
+    for position in range(len(message["attachments"]), 0, -1):
+        text = text.replace(link_of(message, position), f"<file {position}>")
+    return json.loads(text)
 
 
 def seen(message):
     """A message of the API in the model's terms."""
     return {
         name: message[name]
-        for name in ("direction", "kind", "text", "details", "threadId", "sentAt", "editedAt", "deletedAt", "status")
+        for name in ("direction", "kind", "text", "threadId", "sentAt", "editedAt", "deletedAt", "status")
     } | {
-        "attachments": message["attachments"],
+        "details": shown_details(message),
+        "attachments": [
+            shown_attachment(one, message, position) for position, one in enumerate(message["attachments"], 1)
+        ],
         "sender": message["sender"],
         "replyTo": message["replyTo"] and message["replyTo"]["externalId"],
         "reactions": sorted(

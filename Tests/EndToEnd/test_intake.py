@@ -332,6 +332,7 @@ def test_custom_pushes_attachments_replies_and_groups(hub):
     assert message["sender"] == message["sender"] | {"id": "v2", "name": "Zoë"}
     (attachment,) = message["attachments"]
     assert attachment["kind"] == "image" and attachment["name"] == "a.png"
+    assert attachment["url"] == f"/api/messages/{message['id']}/attachments/1"
 
 
 def test_the_same_custom_delivery_again_is_nothing_new(hub):

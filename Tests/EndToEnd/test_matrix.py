@@ -11,6 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from attachments import fetch
+from attachments import settled as kept
 from hub import wait_until
 from synapse import NAME, Client, Gateway, Synapse
 
@@ -144,7 +146,7 @@ def test_what_is_said_in_a_room_comes_in_once(hub, scene):
     assert [r["emoji"] for r in messages[0]["reactions"]] == ["👍"]
     (picture,) = messages[1]["attachments"]
     assert (picture["kind"], picture["name"], picture["size"]) == ("image", "cat.png", len(PICTURE))
-    assert picture["externalId"] == uri
+    assert fetch(user, kept(user, messages[1], "stored")["url"]).content == PICTURE and uri not in str(messages)
     assert messages[2]["replyTo"]["id"] == messages[0]["id"]
     assert messages[3]["threadId"] == first and messages[3]["editedAt"]
     assert sorted(pushes(user)) == sorted(m["externalId"] for m in messages)
@@ -392,7 +394,8 @@ def test_a_service_is_told_and_answers(hub, scene):
     wait_until(lambda: (m := named(user, account, room, gone)) and m["deletedAt"], 15)
     wait_until(lambda: named(user, account, room, edited)["text"] == "final")
     wait_until(lambda: named(user, account, room, edited)["reactions"])
-    assert named(user, account, room, shown)["attachments"][0]["externalId"] == uri
+    picture = kept(user, named(user, account, room, shown), "stored")
+    assert fetch(user, picture["url"]).content == PICTURE and uri not in str(picture)
     check_changes(user, account, place, hello, room, peer, bot.id)
     message = settled(user, send(user, place, "from the service"))
     last = peer.say(room, "that was all")

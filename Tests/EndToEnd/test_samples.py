@@ -80,7 +80,7 @@ def test_each_sample_gives_its_expected_result(hub, platform):
 
 
 def state(database, account):
-    """Everything that is kept for an account, without ids and times of arrival.
+    """Everything that is kept for an account, without the hub's ids and times of arrival.
 
     Messages of one moment and one order hint stand in the order of their arrival (law 6). Which of them is the
     last differs, so of that only the place is kept, and that it is the last of the list.
@@ -99,7 +99,8 @@ def state(database, account):
             WHERE a.account_id = %s""",
         "messages": """
             SELECT c.external_id, m.origin, m.external_id, m.direction, m.kind, m.text, m.sender_id, m.sender_name,
-              m.sender_avatar, m.reply_external_id, m.thread_id, m.attachments, m.reactions, m.details, m.preview,
+              m.sender_avatar, m.reply_external_id, m.thread_id,
+              regexp_replace(m.attachments, '"delivery":"[^"]*",', '', 'g'), m.reactions, m.details, m.preview,
               m.status, m.status_reason, m.sent_at, m.order_hint, m.edited_at, m.deleted_at, m.version
             FROM messages m JOIN conversations c ON c.tenant_id = m.tenant_id AND c.id = m.conversation_id
             WHERE m.account_id = %s""",

@@ -191,7 +191,9 @@ def test_a_reply_names_our_message_and_attachments_have_rows(hub):
     got = {e["data"]["message"]["externalId"]: e["data"]["message"] for e in events if e["type"] == "new_message"}
     assert got["2"]["replyTo"] == {"id": got["1"]["id"], "externalId": "1"}
     assert got["3"]["replyTo"] == {"externalId": "99"}
-    assert got["1"]["attachments"] == [{"kind": "image", "url": "https://x/1", "size": 7}]
+    assert got["1"]["attachments"] == [{
+        "kind": "image", "size": 7, "position": 1, "state": "remote",
+        "url": f"/api/messages/{got['1']['id']}/attachments/1"}]
     assert hub.value("SELECT size FROM attachments WHERE tenant_id = %s", hub.tenant) == 7
 
 

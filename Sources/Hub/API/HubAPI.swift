@@ -22,6 +22,7 @@ package struct HubAPI: Sendable {
     package let receiver: WebhookReceiver
     package let writers: [IngestWriter]
     package let outbox: Outbox
+    package let files: FileServing
     package let relay: EventRelay
     package let directory: AccountDirectory
     package let ids: IDSource
@@ -34,8 +35,8 @@ package struct HubAPI: Sendable {
     package init(
       configuration: HubConfiguration, loop: EventLoop, store: HubStore, tokens: TokenAuthority,
       keys: KeyRing,
-      receiver: WebhookReceiver, writers: [IngestWriter], outbox: Outbox, relay: EventRelay,
-      directory: AccountDirectory,
+      receiver: WebhookReceiver, writers: [IngestWriter], outbox: Outbox, files: FileServing,
+      relay: EventRelay, directory: AccountDirectory,
       ids: IDSource, clock: WallClock, metrics: HubMetrics, status: NodeStatus, log: Logger, cors: CORSPolicy
     ) {
       self.configuration = configuration
@@ -46,6 +47,7 @@ package struct HubAPI: Sendable {
       self.receiver = receiver
       self.writers = writers
       self.outbox = outbox
+      self.files = files
       self.relay = relay
       self.directory = directory
       self.ids = ids
@@ -69,6 +71,7 @@ package struct HubAPI: Sendable {
     routes.addWebhooks()
     routes.addConversations()
     routes.addMessages()
+    routes.addAttachments()
     routes.addAccounts()
     routes.addApps()
     routes.addUser()
@@ -103,7 +106,7 @@ package struct HubAPI: Sendable {
   private func logAccess(
     _ request: HTTPRequest, _ answer: HTTPAnswer, _ id: RequestID, since start: LoopInstant
   ) {
-    guard case .response(let response) = answer else { return }
+    guard let response = answer.head else { return }
     let isQuiet = response.status.code < 400 && !request.path.hasPrefix("/api")
     parts.log.log(
       isQuiet ? .debug : .info, "request", event: "http.request",
@@ -131,14 +134,27 @@ package struct HubAPI: Sendable {
   }
 
   private func finish(_ answer: HTTPAnswer, _ request: HTTPRequest, _ id: RequestID) -> HTTPAnswer {
-    guard case .response(var response) = answer else { return answer }
+    guard var response = answer.head else { return answer }
     response.headers.set("X-Request-Id", id.description)
     for field in parts.cors.headers(for: request.head).fields
     where !response.headers.all(field.name).contains(field.value) {
       response.headers.add(field.name, field.value)
     }
-    if request.path.hasPrefix("/api") { response.headers.set("Cache-Control", "no-store") }
+    if request.path.hasPrefix("/api") && !response.headers.contains("cache-control") {
+      response.headers.set("Cache-Control", "no-store")
+    }
+    if case .stream(_, let body) = answer { return .stream(response, body) }
     return .response(response)
+  }
+}
+
+extension HTTPAnswer {
+  /// Status and fields; nil: the connection becomes something else.
+  fileprivate var head: HTTPResponse? {
+    switch self {
+    case .response(let response), .stream(let response, _): response
+    case .upgrade: nil
+    }
   }
 }
 

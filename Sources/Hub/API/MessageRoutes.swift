@@ -119,7 +119,7 @@ extension RouteTable {
 
   private mutating func addUploads() {
     let uploads = parts.outbox.uploads
-    secured(.post, "/api/uploads", bodyBytesMax: Uploads.bytesMax) { call in
+    secured(.post, "/api/uploads", bodyBytesMax: parts.configuration.files.bytesMax) { call in
       guard !call.request.body.isEmpty else { throw Problem.invalid("the body is the file, and it is empty") }
       let name = MessageText.name(call.text("name")) ?? "file"
       let given = call.request.headers["content-type"].flatMap { $0.split(separator: ";").first }.map(

@@ -57,7 +57,22 @@ struct RouteTable {
     }
   }
 
-  private static func query(_ request: HTTPRequest) throws(Problem) -> URLQuery {
+  /// A route that says itself who may call it, and may answer with a stream.
+  mutating func answered(
+    _ method: HTTPMethod, _ pattern: String,
+    _ handler: @escaping @Sendable (HTTPRequest, RouteParameters) async throws -> HTTPAnswer
+  ) {
+    let log = parts.log
+    builder.on(method, pattern, bodyBytesMax: Self.noBodyMax) { request, parameters, id in
+      do {
+        return try await handler(request, parameters)
+      } catch {
+        return .response(Self.response(to: error, request, id, log))
+      }
+    }
+  }
+
+  static func query(_ request: HTTPRequest) throws(Problem) -> URLQuery {
     do {
       return try request.head.query()
     } catch {
@@ -65,7 +80,7 @@ struct RouteTable {
     }
   }
 
-  private static func principal(
+  static func principal(
     _ request: HTTPRequest, _ parts: HubAPI.Parts, _ users: KnownUsers
   ) async throws -> Principal {
     guard let token = HandshakeToken.bearer(request.headers["authorization"]) else {

@@ -27,11 +27,14 @@ package struct PlatformCaller: Sendable {
   package let files: any FileStore
   /// Whether files that users name by URL may be on this machine or its network.
   package let allowsPrivateAddresses: Bool
+  /// The largest of those files.
+  package let fileBytesMax: Int
 
-  package init(client: HTTPClient, files: any FileStore, allowsPrivateAddresses: Bool) {
+  package init(client: HTTPClient, files: any FileStore, allowsPrivateAddresses: Bool, fileBytesMax: Int) {
     self.client = client
     self.files = files
     self.allowsPrivateAddresses = allowsPrivateAddresses
+    self.fileBytesMax = fileBytesMax
   }
 
   /// - Parameter attached: what `file` parts of the body refer to.
@@ -139,7 +142,7 @@ package struct PlatformCaller: Sendable {
       var request = try HTTPClientRequest(.get, url)
       request.addressPolicy = allowsPrivateAddresses ? .any : .publicOnly
       request.redirectsMax = 3
-      request.responseBytesMax = FileLimits.bytesMax
+      request.responseBytesMax = fileBytesMax
       let response = try await client.send(request)
       guard response.status.code == 200 else {
         throw .notSent(.proxyRefused(status: response.status.code))

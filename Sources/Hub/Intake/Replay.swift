@@ -1,5 +1,4 @@
 package import Bytes
-import JSON
 import Platforms
 import Postgres
 package import Security
@@ -45,7 +44,7 @@ package struct Replay: Sendable {
     let owner = try await store.owner(
       of: record.account, tenant: record.tenant, platform: platform.name, keys: keys)
     let read = DeliveryReader.read(
-      id: id, body: stored.body, headers: Self.headers(stored.headers), headersText: stored.headers,
+      id: id, body: stored.body, headers: stored.keptHeaders, headersText: stored.headers,
       hash: stored.hash, owner: owner, platform: platform, received: record.receivedAt)
     var accounts: [String: Account] = [:]
     for name in read.otherAccounts {
@@ -68,13 +67,5 @@ package struct Replay: Sendable {
     case .done: return (.done, events)
     case .dead(let reason): return (.dead(reason: reason), events)
     }
-  }
-
-  private static func headers(_ json: String) -> KeptHeaders {
-    let members = (try? JSONValue(parsing: Array(json.utf8)))?.object ?? [:]
-    return KeptHeaders(
-      members.sorted { $0.key < $1.key }.compactMap { name, value in
-        value.string.map { WebhookHeader(name, $0) }
-      })
   }
 }

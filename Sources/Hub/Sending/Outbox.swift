@@ -14,6 +14,7 @@ package struct Outbox: Sendable {
   package let keys: KeyRing
   package let clock: WallClock
   package let uploads: Uploads
+  package let links: FileLinks
   package let gate: RateGate
   package let tokens: TokenKeeper
   package let caller: PlatformCaller
@@ -41,10 +42,10 @@ package struct Outbox: Sendable {
       replyTo: target.subject?.externalID, threadID: draft.threadID, extras: draft.extras)
     content.kind =
       draft.kind ?? content.files.first.flatMap { MessageKind(rawValue: $0.kind.rawValue) } ?? .text
-    try check(.message(content), target, account, sender)
+    try check(links.published(.message(content), now: clock.now()), target, account, sender)
     let message = QueuedMessage(
       conversation: conversation, message: ids.next(), job: ids.next(), content: content,
-      attachments: ItemJSON.attachments(content.attachments),
+      attachments: ItemJSON.attachments(content.files),
       isRepeatable: sender.isRepeatable(.message(content)), at: clock.now())
     do {
       relay.publish(try await store.queueMessage(user, message, key: key))

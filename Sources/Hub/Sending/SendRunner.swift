@@ -24,6 +24,7 @@ package struct SendRunner: Sendable {
   package let gate: RateGate
   package let tokens: TokenKeeper
   package let states: AccountStates
+  package let links: FileLinks
   package let relay: EventRelay
   package let keys: KeyRing
   package let clock: WallClock
@@ -80,7 +81,8 @@ package struct SendRunner: Sendable {
         return await self.outcome(of: error, job, account)
       }
       let send = SendJob(
-        action: job.action, conversation: target.conversation, recipient: target.lastSender,
+        action: links.published(job.action, now: clock.now()), conversation: target.conversation,
+        recipient: target.lastSender,
         lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID,
         lastInboundDetails: target.lastInboundDetails, account: account.externalID,
         secrets: account.secrets, token: token, key: "\(job.id)", now: clock.now())

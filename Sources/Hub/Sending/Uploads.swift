@@ -8,8 +8,6 @@ package struct Uploads: Sendable {
   package let files: any FileStore
   package let ids: IDSource
 
-  package static let bytesMax = FileLimits.bytesMax
-
   /// - Throws: `Problem` for an upload that is not the tenant's.
   func files(_ drafts: [MessageDraft.File], tenant: String) async throws -> [OutboundFile] {
     var found: [OutboundFile] = []
@@ -41,7 +39,7 @@ package struct Uploads: Sendable {
   func keep(_ bytes: [UInt8], name: String, type: String, by user: UserKey) async throws -> UUIDv7 {
     let id = ids.next()
     let key = "uploads/\(id)"
-    try await files.write(key, bytes, type: type)
+    try await files.write(key, bytes)
     let file = OutboundFile(
       kind: MediaType.kind(type), name: name, mimeType: type, sizeBytes: Int64(bytes.count), storageKey: key)
     try await store.saveUpload(id, file, by: user)

@@ -1,5 +1,6 @@
 package import Bytes
 package import JSON
+import Platforms
 import Postgres
 
 /// A line of the ledger of what came in.
@@ -35,6 +36,15 @@ package struct StoredDelivery: Sendable {
   package let headers: String
   package let body: [UInt8]
   package let hash: [UInt8]
+
+  /// The kept headers, as a platform reads them.
+  var keptHeaders: KeptHeaders {
+    let members = (try? JSONValue(parsing: Array(headers.utf8)))?.object ?? [:]
+    return KeptHeaders(
+      members.sorted { $0.key < $1.key }.compactMap { name, value in
+        value.string.map { WebhookHeader(name, $0) }
+      })
+  }
 
   /// The record with `headers`, and `body` as text, or `bodyBase64` when it is none.
   package var json: JSONValue {

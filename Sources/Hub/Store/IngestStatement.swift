@@ -49,7 +49,7 @@ package enum IngestStatement {
       let index = Int32(offset + 1)
       for item in delivery.items {
         if case .message(let message) = item {
-          messages.append(message, delivery: index, ids: ids)
+          messages.append(message, index, of: delivery.id, ids: ids)
         } else {
           changes.append(item, delivery: index)
         }
@@ -114,7 +114,7 @@ package enum IngestStatement {
     var sentAt: [PostgresTimestamp?] = []
     var order: [Int64?] = []
 
-    mutating func append(_ message: InboundMessage, delivery index: Int32, ids: IDSource) {
+    mutating func append(_ message: InboundMessage, _ index: Int32, of ledger: UUIDv7, ids: IDSource) {
       delivery.append(index)
       id.append(ids.next())
       conversationID.append(ids.next())
@@ -130,7 +130,7 @@ package enum IngestStatement {
       senderAvatar.append(message.sender.avatar)
       replyTo.append(message.replyTo)
       thread.append(message.threadID)
-      attachments.append(ItemJSON.attachments(message.attachments))
+      attachments.append(ItemJSON.attachments(message.attachments, in: ledger))
       details.append(ItemJSON.details(message))
       preview.append(Preview.text(for: message))
       status.append(message.status?.rawValue)

@@ -16,9 +16,35 @@ enum ItemJSON {
   }
 
   /// A message's attachments as a JSON array; nil when there are none.
-  static func attachments(_ attachments: [Attachment]) -> String? {
+  /// - Parameter delivery: the line of the ledger that the message came with.
+  static func attachments(_ attachments: [Attachment], in delivery: UUIDv7) -> String? {
     guard !attachments.isEmpty else { return nil }
-    return String(decoding: JSONValue.array(attachments.map(attachment)).encoded(), as: UTF8.self)
+    let list = attachments.map { one -> JSONValue in
+      guard one.isPart, var members = attachment(one).object else { return attachment(one) }
+      members["delivery"] = .string("\(delivery)")
+      return .object(members)
+    }
+    return String(decoding: JSONValue.array(list).encoded(), as: UTF8.self)
+  }
+
+  /// The same of files that are sent: they are in the store, or where a user says.
+  static func attachments(_ files: [OutboundFile]) -> String? {
+    guard !files.isEmpty else { return nil }
+    return String(decoding: JSONValue.array(files.map(attachment)).encoded(), as: UTF8.self)
+  }
+
+  private static func attachment(_ file: OutboundFile) -> JSONValue {
+    var members: [String: JSONValue] = [
+      "kind": .string(file.kind.rawValue), "name": .string(file.name), "mime": .string(file.mimeType),
+    ]
+    if file.storageKey.isEmpty {
+      members["url"] = file.publicURL.map { .string($0) }
+      members["from"] = "user"
+    } else {
+      members["storageKey"] = .string(file.storageKey)
+      members["size"] = .integer(file.sizeBytes)
+    }
+    return .object(members)
   }
 
   /// A message's details with its album, which has no column of its own; nil when there are none.

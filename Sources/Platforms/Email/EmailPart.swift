@@ -1,9 +1,10 @@
 import MIME
+import Messaging
 
 /// The names by which an attachment tells where in its delivery it is. The raw delivery stays in the ledger;
 /// `Platform.file(_:in:)` takes the bytes out of it by such a name.
 enum EmailPart {
-  private static let prefix = "part:"
+  private static let prefix = Attachment.partPrefix
 
   /// A part of the raw message.
   static func section(_ section: String) -> String { "\(prefix)mime/\(section)" }

@@ -26,7 +26,8 @@ struct MailgunPlatform: Platform {
       isGenerated: false),
     EmailAccount.addressCredential, EmailAccount.nameCredential,
     CredentialField(
-      apiKeyField, "A sending key; needed to send.", isSecret: true, isRequired: false, isGenerated: false),
+      apiKeyField, "An API key; needed to send, and to fetch files of stored mail.", isSecret: true,
+      isRequired: false, isGenerated: false),
     CredentialField(
       domainField, "The domain that mail is sent by; that of the address.", isSecret: false,
       isRequired: false, isGenerated: false),

@@ -16,7 +16,7 @@ enum ConfigurationTable {
   static let logLevels = ["debug", "info", "warning", "error"]
 
   static let variables: [ConfigurationVariable] =
-    server + security + database + outbound + operations + limits
+    server + security + database + outbound + files + operations + limits
 
   private static let server: [ConfigurationVariable] = [
     .text("PORT", "0 to 65535", standard: "3000", "The port to listen on; 0: one that is free") {
@@ -152,6 +152,37 @@ enum ConfigurationTable {
       "PEM authorities that are trusted beside the system's, for servers with a certificate of their own"),
   ]
 
+  private static let files: [ConfigurationVariable] = [
+    .text("FILES_FOLDER", "folder", standard: "HUB_DATA/files", "Where attachments and uploads are kept") {
+      value, settings throws(ConfigurationVariable.Unusable) in
+      settings.filesFolder = value
+    },
+    .text(
+      "S3_ENDPOINT", "URL",
+      "An S3-compatible store in place of FILES_FOLDER: scheme and host; the bucket stands in the path"
+    ) { value, settings throws(ConfigurationVariable.Unusable) in
+      settings.s3Endpoint = try webURL(value, pathAllowed: false)
+    },
+    .optional("S3_BUCKET", "name", \.s3Bucket, "The bucket; the hub does not make it"),
+    .text("S3_REGION", "name", standard: Settings().s3Region, "The region that requests are signed for") {
+      value, settings throws(ConfigurationVariable.Unusable) in
+      settings.s3Region = value
+    },
+    .optional(
+      "S3_ACCESS_KEY", "text", \.s3AccessKey, "The id of the key that reads, writes and deletes there"),
+    .optional("S3_SECRET_KEY", "text", \.s3SecretKey, secret: true, "The secret of S3_ACCESS_KEY"),
+    .bytes(
+      "ATTACHMENT_BYTES_MAX", 1_024...(1 << 30), \.hub.files.bytesMax,
+      "The largest file that is fetched from a platform or uploaded"),
+    .seconds(
+      "ATTACHMENT_TIMEOUT", 1...3_600, \.hub.files.fetchTime,
+      "How long fetching one file may take; a quarter of it without a byte is too long too"),
+    .choice(
+      "ALLOW_PRIVATE_ADDRESSES", ["no", "yes"], standard: "no",
+      "For development: files may be fetched from this machine and its network, wherever a link leads"
+    ) { value, settings in settings.hub.allowsPrivateAddresses = value == "yes" },
+  ]
+
   private static let operations: [ConfigurationVariable] = [
     .choice(
       "HUB_LOG", Settings.LogFormat.allCases.map(\.rawValue), standard: Settings().logFormat.rawValue,
@@ -213,7 +244,7 @@ enum ConfigurationTable {
         faults.append("\(variable.name) is \(error.reason); \(variable.doc)")
       }
     }
-    faults += check(settings)
+    faults += check(settings) + placeFiles(&settings)
     guard faults.isEmpty else { throw Fault(lines: faults) }
     settings.warnings = warnings(environment, settings)
     return settings
@@ -264,6 +295,19 @@ enum ConfigurationTable {
         "with HUB_ENV=production ENCRYPTION_KEY is needed, 32 bytes as hex or base64: openssl rand -hex 32")
     }
     return faults
+  }
+
+  /// The store of files: the bucket when one is named, otherwise the folder.
+  private static func placeFiles(_ settings: inout Settings) -> [String] {
+    settings.hub.files.folder = settings.filesFolder ?? "\(settings.dataFolder)/files"
+    let given = [settings.s3Endpoint, settings.s3Bucket, settings.s3AccessKey, settings.s3SecretKey]
+    guard given.contains(where: { $0 != nil }) else { return [] }
+    guard let endpoint = settings.s3Endpoint, let bucket = settings.s3Bucket,
+      let access = settings.s3AccessKey, let secret = settings.s3SecretKey
+    else { return ["S3_ENDPOINT, S3_BUCKET, S3_ACCESS_KEY and S3_SECRET_KEY go together: set all or none"] }
+    settings.hub.files.s3 = S3Settings(
+      endpoint: endpoint, bucket: bucket, region: settings.s3Region, accessKey: access, secretKey: secret)
+    return []
   }
 
   private static func warnings(_ environment: [String: String], _ settings: Settings) -> [String] {

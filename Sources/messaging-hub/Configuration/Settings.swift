@@ -14,6 +14,14 @@ struct Settings: Sendable {
   /// Folder of the PostgreSQL programs; nil: searched.
   var postgresBinaries: String?
   var redisURL: String?
+  /// Folder of attachments and uploads; nil: in the data folder.
+  var filesFolder: String?
+  /// Where objects are kept in place of the folder; together with `s3Bucket`.
+  var s3Endpoint: String?
+  var s3Bucket: String?
+  var s3Region = "us-east-1"
+  var s3AccessKey: String?
+  var s3SecretKey: String?
   /// The HS256 secret; nil: public keys only, or made in development.
   var tokenSecret: String?
   /// PEM public keys, one after the other.
