@@ -15,8 +15,6 @@ package struct Outbox: Sendable {
   package let clock: WallClock
   package let uploads: Uploads
   package let gate: RateGate
-  package let tokens: TokenKeeper
-  package let caller: PlatformCaller
 
   /// What came of a request.
   enum Result: Sendable {
