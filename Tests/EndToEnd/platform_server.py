@@ -1,7 +1,8 @@
 """A platform under test control: an HTTP server that writes down what it is sent and answers as it is told.
 
 A test gives it a function from a request to an answer. An answer is (status, JSON or bytes), with headers as a third
-part; `HANG` keeps the request until the test ends, `CUT` closes the connection without an answer.
+part; `HANG` keeps the request until the test ends, `CUT` closes the connection without an answer, `HALF` in the
+middle of one.
 """
 
 import json
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 HANG = object()
 CUT = object()
+HALF = object()
 
 
 @dataclass
@@ -61,6 +63,12 @@ class PlatformServer:
                 result = server.answer(call)
                 if result is HANG:
                     server.ended.wait(120)
+                    result = CUT
+                if result is HALF:
+                    self.send_response(200)
+                    self.send_header("Content-Length", "1000")
+                    self.end_headers()
+                    self.wfile.write(b'{"')
                     result = CUT
                 if result is CUT:
                     self.close_connection = True

@@ -249,7 +249,7 @@ import Testing
 
   private static let refused: [(String, Int, JSONValue, String)] = [
     ("teams", 401, [:], "renew"), ("teams", 429, [:], "pause"), ("teams", 412, [:], "later"),
-    ("teams", 502, [:], "unknown"),
+    ("teams", 502, [:], "unknown"), ("teams", 201, "<html>", "unknown"),
     ("teams", 403, ["error": ["code": "BotNotInConversationRoster", "message": "no"]], "none"),
     ("google-chat", 401, [:], "renew"),
     ("google-chat", 429, ["error": ["status": "RESOURCE_EXHAUSTED"]], "pause"),

@@ -140,6 +140,7 @@ import Testing
     (403, ["message": "Not authorized"], .none),
     (429, ["message": "The API rate limit has been exceeded."], .pauseAccount(seconds: 5)),
     (429, ["message": "You have reached your monthly limit."], .none), (500, [:], .later(seconds: nil)),
+    (200, [:], .later(seconds: nil)),
   ]
 
   @Test("knows what an error means", arguments: errors)

@@ -225,7 +225,7 @@ import Testing
     ),
     ("zulip", 401, ["result": "error", "code": "UNAUTHORIZED", "msg": "no"], "credentials"),
     ("zulip", 400, ["result": "error", "code": "BAD_REQUEST", "msg": "no"], "none"),
-    ("zulip", 500, [:], "unknown"),
+    ("zulip", 500, [:], "unknown"), ("zulip", 200, "<html>", "unknown"),
   ]
 
   @Test("says what a refusal means", arguments: refused)
@@ -233,6 +233,18 @@ import Testing
     let action = OutboundAction.message(OutboundMessage(text: "hi"))
     let step = try Self.next(platform, action, to: "7", [Dialogue.answer(body, status: status)])
     #expect(Self.meaning(try #require(step.failure)) == meaning)
+  }
+
+  @Test(
+    "a call before the message that fails is made again: nothing was said yet",
+    arguments: ["mattermost", "rocketchat", "zulip"])
+  func stepsFail(platform: String) throws {
+    let failed = Dialogue.answer([:], status: 500)
+    let file = OutboundMessage(kind: .image, text: "hi", files: [Dialogue.file()])
+    for message in [file, OutboundMessage(text: "hi", replyTo: "5")] {
+      let step = try Self.next(platform, .message(message), to: "7", [failed])
+      #expect(Self.meaning(try #require(step.failure)) == "later")
+    }
   }
 
   static func meaning(_ failure: APIFailure) -> String {

@@ -155,7 +155,8 @@ import Testing
       return
     }
     #expect(try Self.failure(502, "<html>")?.remedy == .unknown)
-    #expect(try Self.failure(200, ["ok": true, "nothing": 1]) != nil)
+    #expect(try Self.failure(200, ["ok": true, "nothing": 1])?.remedy == .unknown)
+    #expect(try Self.failure(200, "<html>")?.remedy == .unknown)
   }
 
   @Test("takes an edit that changes nothing, and a message that is gone, for done")

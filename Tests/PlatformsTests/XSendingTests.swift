@@ -168,6 +168,13 @@ import Testing
       Issue.record("a person has to act")
       return
     }
+    // Nothing was said with a token that was not had.
+    let busy = ChatJobs.answer([:], status: 500)
+    guard case .failure(let broken) = platform.token(from: busy, now: ChatJobs.now) else {
+      Issue.record("there is no token")
+      return
+    }
+    #expect(broken.remedy == .later(seconds: nil))
     let job = ChatJobs.job(.message(OutboundMessage(text: "x")), to: "906", values, token: "A")
     #expect(try ChatJobs.remedy("x", job, ChatJobs.answer([:], status: 401)) == .renewToken)
   }

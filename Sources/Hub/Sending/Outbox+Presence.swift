@@ -5,7 +5,7 @@ import Platforms
 /// What the other side sees of the hub's users beside messages: typing and read receipts, as far as the
 /// account's policy lets it.
 extension Outbox {
-  /// Passes typing on to the platform, at once or not at all: nobody waits for it and nothing is kept.
+  /// Passes typing on to the platform, once or not at all: nobody waits for it and nothing is kept.
   func typing(_ isTyping: Bool, in conversation: UUIDv7, by user: UserKey) async {
     guard let target = try? await store.sendTarget(user, conversation: conversation),
       let account = try? await store.account(target.account, tenant: user.tenant, keys: keys),
@@ -21,17 +21,7 @@ extension Outbox {
     else {
       return
     }
-    await presence(job, sender, account)
-  }
-
-  private func presence(_ job: SendJob, _ sender: any SendingPlatform, _ account: Account) async {
-    var job = job
-    job.token = try? await tokens.token(for: account, sender, renew: false)
-    var answers: [APIAnswer] = []
-    while answers.count < 4, case .call(let request) = sender.next(job, after: answers) {
-      guard let answer = try? await caller.call(request) else { return }
-      answers.append(answer)
-    }
+    worker.show(job, sender, account)
   }
 
   /// Tells the platform that the account has read, when the account's policy says so.

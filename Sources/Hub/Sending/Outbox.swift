@@ -16,8 +16,6 @@ package struct Outbox: Sendable {
   package let uploads: Uploads
   package let links: FileLinks
   package let gate: RateGate
-  package let tokens: TokenKeeper
-  package let caller: PlatformCaller
 
   /// What came of a request.
   enum Result: Sendable {

@@ -1,5 +1,6 @@
 import Bytes
 package import EventLoop
+import Platforms
 package import Telemetry
 
 /// Takes jobs from the outbox and has them done, many at once, those of one conversation one after the other.
@@ -18,7 +19,10 @@ package actor OutboxWorker {
   private let store: HubStore
   private let relay: EventRelay
   private let log: Logger
+  /// Signs of typing on their way. More are dropped.
+  private static let showingMax = 64
   private var running = 0
+  private var showing = 0
   private var isStopped = false
   private var isDue = false
   private var waiter: CheckedContinuation<Void, Never>?
@@ -39,6 +43,21 @@ package actor OutboxWorker {
   /// There may be something to do. From any thread.
   package nonisolated func wake() {
     loop.execute { self.assumeIsolated { $0.look() } }
+  }
+
+  /// Shows the other side what is no message. Platforms are called from the worker's loop only, where their
+  /// tokens and connections are. From any thread.
+  nonisolated func show(_ job: SendJob, _ sender: any SendingPlatform, _ account: Account) {
+    loop.execute { self.assumeIsolated { $0.startShowing(job, sender, account) } }
+  }
+
+  private func startShowing(_ job: SendJob, _ sender: any SendingPlatform, _ account: Account) {
+    guard !isStopped, showing < Self.showingMax else { return }
+    showing += 1
+    Task {
+      await withTaskExecutorPreference(loop) { await runner.show(job, sender, account) }
+      showing -= 1
+    }
   }
 
   package func run() async {

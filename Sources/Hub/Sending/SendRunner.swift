@@ -13,6 +13,7 @@ package import Telemetry
 package struct SendRunner: Sendable {
   /// Calls of one job: uploads of an album, and what follows.
   private static let callsMax = 40
+  private static let showCallsMax = 4
   private static let attemptsMax = 10
   private static let doubtSeconds: Int64 = 60
   private static let recordTries = 60
@@ -48,6 +49,17 @@ package struct SendRunner: Sendable {
       outcome = .later(seconds: 5, reason: "the hub cannot reach its database", counts: false)
     }
     await record(outcome, job)
+  }
+
+  /// What is done once or not at all, and nothing is written down of: that somebody types.
+  func show(_ job: SendJob, _ platform: any SendingPlatform, _ account: Account) async {
+    var job = job
+    job.token = try? await tokens.token(for: account, platform, renew: false)
+    var answers: [APIAnswer] = []
+    while answers.count < Self.showCallsMax, case .call(let request) = platform.next(job, after: answers) {
+      guard let answer = try? await caller.call(request) else { return }
+      answers.append(answer)
+    }
   }
 
   // MARK: One attempt

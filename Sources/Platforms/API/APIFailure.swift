@@ -41,6 +41,9 @@ package struct APIFailure: Error, Sendable, Equatable {
     let words = reason ?? "the platform answered \(answer.status)"
     let wait = RetryAfter.seconds(answer, now: now)
     switch answer.status {
+    // A yes that does not say what of: something between may have said it.
+    case 200..<300 where reason == nil:
+      self.init("the answer cannot be read", isRepeatable ? .later(seconds: wait) : .unknown)
     case 401: self.init(words, .credentials(action: "give the account valid credentials"))
     case 429: self.init(words, .pauseAccount(seconds: wait ?? 5))
     case 408, 425, 503: self.init(words, .later(seconds: wait))

@@ -16,8 +16,14 @@ extension CustomPlatform: SendingPlatform {
     guard job.secrets.first(Self.sendURLField) != nil else {
       return SendRefusal(.missingCredentials, "the account has no \(Self.sendURLField) to send to")
     }
-    return signingSecret(job) == nil
-      ? SendRefusal(.missingCredentials, "the account's webhookSecret cannot sign: it is a public key") : nil
+    guard signingSecret(job) != nil else {
+      return SendRefusal(.missingCredentials, "the account's webhookSecret cannot sign: it is a public key")
+    }
+    // Files go as addresses.
+    if case .message(let message) = action, message.files.contains(where: { $0.publicURL == nil }) {
+      return .unreachable("your system")
+    }
+    return nil
   }
 
   func next(_ job: SendJob, after answers: [APIAnswer]) -> SendStep {

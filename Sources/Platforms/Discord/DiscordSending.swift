@@ -36,7 +36,7 @@ extension DiscordPlatform: SendingPlatform {
       }
     }
     guard case .message = job.action else { return .done(SendReceipt()) }
-    guard let id = answer.json?["id"]?.identifier else { return .unnamed }
+    guard let id = answer.json?["id"]?.identifier else { return .failed(.unreadable(isRepeatable: true)) }
     let time = answer.json?["timestamp"]?.string.flatMap { Timestamp(rfc3339: $0)?.clamped }
     return .done(SendReceipt(messageID: id, sentAt: time ?? DiscordMessage.time(ofID: id)))
   }

@@ -77,7 +77,10 @@ extension LINEPlatform: SendingPlatform {
       return .failed(LINEAPI.failure(answer, canRenew: Self.canRenew(job.secrets), now: job.now))
     }
     guard case .message = job.action else { return .done(SendReceipt()) }
-    return .done(SendReceipt(messageID: answer.json?["sentMessages"]?[0]?["id"]?.identifier))
+    let id = answer.json?["sentMessages"]?[0]?["id"]?.identifier
+    // Asked again, LINE tells what it sent.
+    guard id != nil || answer.status == 409 else { return .failed(.unreadable(isRepeatable: true)) }
+    return .done(SendReceipt(messageID: id))
   }
 
   private func request(_ job: SendJob) -> SendStep {

@@ -24,7 +24,9 @@ extension MattermostPlatform: SendingPlatform {
   }
 
   func next(_ job: SendJob, after answers: [APIAnswer]) -> SendStep {
-    if let answer = answers.last, !answer.isSuccess { return refused(answer, job) }
+    if let answer = answers.last, !answer.isSuccess {
+      return refused(answer, job, isStep: answers.count <= Self.steps(before: job.action))
+    }
     switch job.action {
     case .message(let message): return post(message, job, answers)
     case .edit(let edit):
@@ -41,14 +43,20 @@ extension MattermostPlatform: SendingPlatform {
     }
   }
 
+  /// Calls that come before the one that makes the post.
+  private static func steps(before action: OutboundAction) -> Int {
+    guard case .message(let message) = action else { return 0 }
+    return (message.files.isEmpty ? 0 : 1) + (message.threadID == nil && message.replyTo != nil ? 1 : 0)
+  }
+
   /// Some refusals say that all is as it should be.
-  private func refused(_ answer: APIAnswer, _ job: SendJob) -> SendStep {
+  private func refused(_ answer: APIAnswer, _ job: SendJob, isStep: Bool) -> SendStep {
     switch job.action {
     case .delete where answer.status == 404, .react(_, _, false) where answer.status == 404:
       return .done(SendReceipt())
     default:
       return .failed(
-        MattermostAPI.failure(answer, isRepeatable: isRepeatable(job.action), now: job.now))
+        MattermostAPI.failure(answer, isRepeatable: isStep || isRepeatable(job.action), now: job.now))
     }
   }
 

@@ -46,8 +46,11 @@ extension RocketChatPlatform: SendingPlatform {
     }
   }
 
-  private func result(_ answer: APIAnswer, _ job: SendJob) -> Result<JSONValue, APIFailure> {
-    RocketChatAPI.result(answer, isRepeatable: isRepeatable(job.action), now: job.now)
+  /// - Parameter isStep: the call made nothing that is to be seen.
+  private func result(
+    _ answer: APIAnswer, _ job: SendJob, isStep: Bool = false
+  ) -> Result<JSONValue, APIFailure> {
+    RocketChatAPI.result(answer, isRepeatable: isStep || isRepeatable(job.action), now: job.now)
   }
 
   private func single(
@@ -85,7 +88,7 @@ extension RocketChatPlatform: SendingPlatform {
     if let thread = message.threadID { return .known(thread) }
     guard let target = message.replyTo else { return .known(nil) }
     guard let answer = rest.popFirst() else { return .step(.call(get(target, job))) }
-    switch result(answer, job) {
+    switch result(answer, job, isStep: true) {
     case .success(let json): return .known(json["message"]?["tmid"]?.string ?? target)
     case .failure(let failure): return .step(.failed(failure))
     }
@@ -159,11 +162,9 @@ extension RocketChatPlatform: SendingPlatform {
       }
       return made(answer, job)
     }
-    switch result(uploaded, job) {
     // Nothing is seen of a file before it is confirmed.
-    case .failure(let failure):
-      return .failed(
-        failure.remedy == .unknown ? APIFailure(failure.reason, .later(seconds: nil)) : failure)
+    switch result(uploaded, job, isStep: true) {
+    case .failure(let failure): return .failed(failure)
     case .success(let json):
       guard let id = json["file"]?["_id"]?.string else { return .failed(.unreadable("file")) }
       guard let answer = rest.popFirst() else { return .call(confirm(id, message, root, job)) }

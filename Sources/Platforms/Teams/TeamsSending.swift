@@ -33,6 +33,7 @@ extension TeamsPlatform: SendingPlatform {
       return .failed(TeamsAPI.failure(answer, isRepeatable: isRepeatable(job.action), now: job.now))
     }
     guard case .message = job.action else { return .done(SendReceipt()) }
+    guard answer.json?.object != nil else { return .failed(.unreadable(isRepeatable: false)) }
     let id = answer.json?["id"]?.identifier.flatMap { $0.isEmpty ? nil : $0 }
     // Ids of messages are their times in milliseconds.
     let number = id.flatMap { Int64($0) }

@@ -108,7 +108,8 @@ struct WhatsAppValue {
       .status(
         StatusChange(
           conversation: conversation, externalID: try reader.requiredID("id"), status: status,
-          reason: status == .failed ? try Self.reason(reader) : nil, at: try time(reader)))
+          reason: status == .failed ? try Self.reason(reader) : nil,
+          clientKey: try reader.text("biz_opaque_callback_data"), at: try time(reader)))
     ]
   }
 

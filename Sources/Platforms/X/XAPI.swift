@@ -89,7 +89,8 @@ extension XPlatform: TokenPlatform {
         let words = reason ?? "the grant is not valid"
         return .failure(APIFailure(words, .credentials(action: "connect the X account again")))
       }
-      return .failure(APIFailure(answer, reason: reason, isRepeatable: false, now: now))
+      // Whatever became of the token, nothing was said with it yet.
+      return .failure(APIFailure(answer, reason: reason, isRepeatable: true, now: now))
     }
     let seconds = min(max(json?["expires_in"]?.integer ?? 7_200, 0), 31_536_000)
     return .success(

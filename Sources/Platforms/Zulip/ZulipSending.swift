@@ -26,7 +26,8 @@ extension ZulipPlatform: SendingPlatform {
 
   func next(_ job: SendJob, after answers: [APIAnswer]) -> SendStep {
     if let answer = answers.last {
-      switch ZulipAPI.result(answer, isRepeatable: isRepeatable(job.action), now: job.now) {
+      let isStep = answers.count <= Self.steps(before: job.action)
+      switch ZulipAPI.result(answer, isRepeatable: isStep || isRepeatable(job.action), now: job.now) {
       case .failure(let failure): return after(failure, answer, job)
       case .success: break
       }
@@ -49,6 +50,12 @@ extension ZulipPlatform: SendingPlatform {
       return single("POST", "messages/flags", form, job, answers)
     case .typing(let isTyping): return single("POST", "typing", typing(isTyping, job), job, answers)
     }
+  }
+
+  /// Calls that come before the one that makes the message.
+  private static func steps(before action: OutboundAction) -> Int {
+    guard case .message(let message) = action else { return 0 }
+    return message.files.count + (message.replyTo == nil ? 0 : 1)
   }
 
   /// Some refusals say that all is as it should be.

@@ -1,0 +1,50 @@
+"""The contracts of all platforms that users can write to over HTTP, by name.
+
+A platform has several where an account of it has several ways to its token.
+"""
+
+from contracts.bluesky import Bluesky
+from contracts.custom import Custom
+from contracts.discord import Discord
+from contracts.google_chat import GoogleChat
+from contracts.intercom import Intercom
+from contracts.line import Line, StatelessLine
+from contracts.mastodon import Mastodon
+from contracts.mattermost import Mattermost
+from contracts.messenger import Instagram, Messenger
+from contracts.reddit import Reddit
+from contracts.rocketchat import RocketChat
+from contracts.slack import RotatingSlack, Slack
+from contracts.teams import Teams
+from contracts.telegram import Telegram
+from contracts.twilio import Twilio
+from contracts.viber import Viber
+from contracts.whatsapp import WhatsApp
+from contracts.x import RefreshingX, X
+from contracts.zulip import Zulip
+
+CONTRACTS = {
+    "telegram": Telegram,
+    "whatsapp": WhatsApp,
+    "messenger": Messenger,
+    "instagram": Instagram,
+    "slack": Slack,
+    "slack-rotation": RotatingSlack,
+    "discord": Discord,
+    "line": Line,
+    "line-stateless": StatelessLine,
+    "viber": Viber,
+    "twilio": Twilio,
+    "x": X,
+    "x-refresh": RefreshingX,
+    "teams": Teams,
+    "google-chat": GoogleChat,
+    "mattermost": Mattermost,
+    "rocketchat": RocketChat,
+    "zulip": Zulip,
+    "mastodon": Mastodon,
+    "bluesky": Bluesky,
+    "reddit": Reddit,
+    "intercom": Intercom,
+    "custom": Custom,
+}
