@@ -29,6 +29,8 @@ package struct PollRunner: Sendable {
   package let metrics: HubMetrics
   package let log: Logger
   package let loop: EventLoop
+  /// How many times sooner than usual accounts are polled.
+  package let pace: Double
 
   private struct Reader {
     let account: Account
@@ -138,7 +140,8 @@ package struct PollRunner: Sendable {
       }
     var job = PollJob(
       mode: mode, cursor: cursor, account: reader.account.externalID, secrets: reader.account.secrets,
-      now: clock.now(), mayWait: !reader.isHistoryDue || reader.hasHistoryFailed)
+      now: clock.now(), mayWait: !reader.isHistoryDue || reader.hasHistoryFailed,
+      pace: pace)
     switch await found(&job, reader) {
     case .failure(let failure): return .failure(.failed(failure))
     case .success(let found):
