@@ -1,6 +1,6 @@
 """Every platform that is polled by calls, end to end, against servers written from the platforms' contracts.
 
-One hub polls them all at once: each platform goes through its cases in a thread of its own, each case with a user, an
+One hub polls them all at once. Each case of each platform runs in a thread of its own, with a user, an
 account and a server of its own, and the tests below collect what came of it.
 """
 
@@ -18,7 +18,7 @@ from postgres import Cluster
 
 FEEDS = feeds.by_name()
 NAMES = sorted(FEEDS)
-# Fifty times the usual pace: intervals of seconds become moments, what a platform tells to wait stays as it is.
+# Fifty times the usual pace: intervals become moments. What a platform tells to wait stays as it is.
 PACE = 5_000
 HISTORY_DAYS = 20
 
@@ -32,7 +32,9 @@ class Connected:
         self.user = hub.user(unique(feed.platform))
         self.known = []
         body = {"platform": feed.platform, "name": feed.platform, "credentials": feed.credentials()}
-        self.account = self.user.post("/api/accounts", body | {"settings": feed.settings | settings}, expect=201)
+        self.account = self.user.post(
+            "/api/accounts", body | {"settings": feed.settings | settings}, expect=201
+        )
         feed.connected = self
 
     def state(self):
@@ -40,7 +42,9 @@ class Connected:
 
     def begun(self, seconds=30):
         """The account has been polled: what comes from now on is news."""
-        wait_until(lambda: self.state()["polling"]["polledAt"], seconds, f"{self.feed.platform}: the first poll", 0.1)
+        wait_until(
+            lambda: self.state()["polling"]["polledAt"], seconds, f"{self.feed.platform}: the first poll", 0.1
+        )
         return self
 
     def say(self, text, **more):
@@ -73,7 +77,9 @@ class Connected:
                 missing, more = set(wanted) - set(found), set(found) - set(wanted)
                 twice = len(found) - len(set(found))
                 self.sound()
-                raise AssertionError(f"missing {sorted(missing)[:9]}, too many {sorted(more)[:9]}, {twice} twice")
+                raise AssertionError(
+                    f"missing {sorted(missing)[:9]}, too many {sorted(more)[:9]}, {twice} twice"
+                )
             time.sleep(0.25)
 
     def sound(self):
@@ -87,9 +93,17 @@ class Connected:
         path = self.hub.folder / f"{unique('webhook')}.json"
         path.write_text(json.dumps(payload))
         result = self.hub.command(
-            "simulate", self.feed.platform, "--account", self.account["accountKey"], "--body", str(path), self.feed.sample
+            "simulate",
+            self.feed.platform,
+            "--account",
+            self.account["accountKey"],
+            "--body",
+            str(path),
+            self.feed.sample,
         )
-        assert "answered 200" in result.stdout or "answered 20" in result.stdout, result.stdout + result.stderr
+        assert "answered 200" in result.stdout or "answered 20" in result.stdout, (
+            result.stdout + result.stderr
+        )
 
 
 def at(message):
@@ -114,7 +128,9 @@ def history(hub, make):
         message = feed.say(f"old {number}", at=now - age, place=number % feed.places, own=number % 7 == 3)
         times[feed.name(message, f"old {number}")] = now - age
     account = Connected(hub, feed, historyDays=HISTORY_DAYS)
-    wait_until(lambda: account.state()["polling"]["history"] == "done", 60, f"{feed.platform}: the history", 0.2)
+    wait_until(
+        lambda: account.state()["polling"]["history"] == "done", 60, f"{feed.platform}: the history", 0.2
+    )
     account.wait(times)
     found = {feed.read(message): message for message in account.messages()}
     step = 1.001 if feed.seconds_only else 0.002
@@ -250,11 +266,29 @@ def limited(hub, make):
     assert account.state()["state"] == "connected"
 
 
+def spent(hub, make):
+    feed = make()
+    if feed.spent() is None:
+        pytest.skip("the platform says it when it is too late, or several calls make one page")
+    account = Connected(hub, feed).begun()
+    feed.spend()
+    wait_until(lambda: not feed.refusals and feed.quiet_until, 20, "the last call", 0.02)
+    account.say("in the next window")
+    account.wait(account.known, 25)
+    assert time.time() >= feed.quiet_until
+    account.sound()
+
+
 def failing(hub, make):
     feed = make()
     account = Connected(hub, feed).begun()
     html = {"Content-Type": "text/html"}
-    answers = [(500, {"message": "oops"}), (502, b"<html>bad gateway</html>", html), (503, b"", {"Retry-After": "1"}), CUT]
+    answers = [
+        (500, {"message": "oops"}),
+        (502, b"<html>bad gateway</html>", html),
+        (503, b"", {"Retry-After": "1"}),
+        CUT,
+    ]
     times = []
 
     def counted(answer):
@@ -299,7 +333,9 @@ def expired(hub, make):
             feed.expire()
             wait_until(lambda: getattr(feed, "gone", None), 20, "a page whose end is gone", 0.01)
         else:
-            wait_until(lambda: any(page(call) for call in feed.server.calls[seen:]), 20, "a second page", 0.01)
+            wait_until(
+                lambda: any(page(call) for call in feed.server.calls[seen:]), 20, "a second page", 0.01
+            )
             feed.expire()
         feed.page_delay = 0
         account.wait([name for name in account.known if name != lost(account)], 60)
@@ -332,7 +368,9 @@ def revoked(hub, make):
     wait_until(lambda: account.state()["state"] == "bad_credentials", 30, "bad_credentials", 0.2)
     state = account.state()
     assert state["stateReason"] and state["stateAction"], state
-    updates = [event["data"]["account"] for event in account.user.events() if event["type"] == "account_update"]
+    updates = [
+        event["data"]["account"] for event in account.user.events() if event["type"] == "account_update"
+    ]
     assert updates[-1]["state"] == "bad_credentials" and updates[-1]["stateAction"]
     calls = len(feed.calls_at)
     if feed.has_webhook:
@@ -364,7 +402,9 @@ def refreshed(hub, make):
         account.say(f"with another {number}")
         account.wait(account.known, 20)
     assert account.state()["state"] == "connected"
-    updates = [event["data"]["account"] for event in account.user.events() if event["type"] == "account_update"]
+    updates = [
+        event["data"]["account"] for event in account.user.events() if event["type"] == "account_update"
+    ]
     assert all(update["state"] in ("starting", "connected") for update in updates), updates
     account.sound()
 
@@ -394,7 +434,7 @@ def both(hub, make):
     account.sound()
 
 
-CASES = [history, live, changes, threads, limited, failing, expired, revoked, refreshed, both]
+CASES = [history, live, changes, threads, limited, spent, failing, expired, revoked, refreshed, both]
 
 
 def restarted(hub, feed_of):
@@ -432,7 +472,9 @@ class Outcomes:
         self.feeds = []
         self.workers = concurrent.futures.ThreadPoolExecutor(40)
         self.futures = {}
-        for case, name in sorted(wanted, key=lambda one: (one[0] not in (limited, failing), CASES.index(one[0]))):
+        for case, name in sorted(
+            wanted, key=lambda one: (one[0] not in (limited, failing), CASES.index(one[0]))
+        ):
             self.futures[case, name] = self.workers.submit(self.run, case, name)
 
     def run(self, case, name):

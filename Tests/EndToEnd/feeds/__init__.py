@@ -1,8 +1,9 @@
 """Platforms that are polled, as servers written from the platforms' published contracts.
 
 Each module holds one platform in memory: who may ask, conversations, messages with their times, pages of the
-documented size and what its cursors mean. A server is strict: a call or a parameter that the contract does not know,
-or one that is missing, is a violation, and a test that finds one fails. It knows nothing of the hub's code.
+documented size and what its cursors mean. A server is strict: a call or a parameter that the contract does
+not know, or one that is missing, is a violation, and a test that finds one fails. It knows nothing of the
+hub's code.
 """
 
 import itertools
@@ -10,9 +11,8 @@ import secrets
 import threading
 import time
 import traceback
-from email.utils import formatdate
 
-from platform_server import CUT, PlatformServer
+from platform_server import PlatformServer
 
 DAY = 86_400
 _numbers = itertools.count(1)
@@ -23,14 +23,14 @@ class Refused(Exception):
 
     def __init__(self, status, body, headers=None):
         super().__init__(f"{status} {body}")
-        self.answer = (status, body, {"Date": formatdate(usegmt=True)} | (headers or {}))
+        self.answer = (status, body, headers or {})
 
 
 class Feed:
     """A platform with one account of the hub's.
 
-    `say`, `edit`, `delete` and `react` are what people do there. `own` is the account's own side. What a reader of
-    this platform can find out is in `finds`: edit, delete, react.
+    `say`, `edit`, `delete` and `react` are what people do there. `own` is the account's own side. What a
+    reader of this platform can find out is in `finds`: edit, delete, react.
     """
 
     platform = ""
@@ -99,12 +99,16 @@ class Feed:
         """Every form of "too many": (name, seconds to wait, answer), as of now."""
         raise NotImplementedError
 
+    def spent(self):
+        """How an answer says that its window is spent: (seconds to wait, headers). None: none does."""
+        return None
+
     def webhook(self, message):
         """The body by which the platform's webhook tells of a message."""
         raise NotImplementedError
 
     def expire(self):
-        """From now on, places that were given out are not known any more. False: the platform's do not expire."""
+        """From now on, places that were given out are not known. False: the platform's do not expire."""
         return False
 
     # What the server does.
@@ -129,19 +133,17 @@ class Feed:
         now = time.time()
         self.calls_at.append(now)
         if now < self.quiet_until:
-            self.violations.append(f"{call.path}: {self.quiet_until - now:.3f} s before the time that was told")
+            self.violations.append(
+                f"{call.path}: {self.quiet_until - now:.3f} s before the time that was told"
+            )
         if self.refusals:
             refusal = self.refusals.pop(0)
             answer = refusal(call) if callable(refusal) else refusal
-            if answer is CUT:
-                return CUT
-            status, body, *headers = answer
-            return status, body, {"Date": formatdate(usegmt=True)} | (headers[0] if headers else {})
+            return answer
         self.authorise(call)
         if self.page_delay:
             self.lock.wait(self.page_delay)
-        status, body, *headers = self.route(call)
-        return status, body, {"Date": formatdate(usegmt=True)} | (headers[0] if headers else {})
+        return self.route(call)
 
     def limit(self, name):
         """The next call is told to wait; until then none may come."""
@@ -152,6 +154,18 @@ class Feed:
             return answer
 
         self.refuse(told)
+
+    def spend(self):
+        """The next call is the last that its window has; until the next window none may come."""
+
+        def last(call):
+            self.authorise(call)
+            status, body, *headers = self.route(call)
+            seconds, more = self.spent()
+            self.quiet_until = time.time() + seconds
+            return status, body, (headers[0] if headers else {}) | more
+
+        self.refuse(last)
 
     # What modules ask of calls.
 

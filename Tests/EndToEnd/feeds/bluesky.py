@@ -23,14 +23,23 @@ def tid(micro, clock):
 
 
 def moment(at):
-    return datetime.fromtimestamp(int(at * 1000) / 1000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return (
+        datetime.fromtimestamp(int(at * 1000) / 1000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+        + "Z"
+    )
 
 
 def token(scope, expires):
     def part(value):
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
-    claims = {"scope": scope, "sub": ME, "iat": int(time.time()), "exp": int(expires), "jti": secrets.token_hex(8)}
+    claims = {
+        "scope": scope,
+        "sub": ME,
+        "iat": int(time.time()),
+        "exp": int(expires),
+        "jti": secrets.token_hex(8),
+    }
     return f"{part({'typ': 'at+jwt', 'alg': 'HS256'})}.{part(claims)}.{part(secrets.token_hex(8))}"
 
 
@@ -120,7 +129,9 @@ class Feed(feeds.Feed):
         name = call.path.removeprefix("/xrpc/")
         match (call.method, name.removeprefix("chat.bsky.convo.")):
             case ("POST", "com.atproto.server.createSession"):
-                given = self.check(call, call.json, ("identifier", "password"), ("authFactorToken", "allowTakendown"))
+                given = self.check(
+                    call, call.json, ("identifier", "password"), ("authFactorToken", "allowTakendown")
+                )
                 if self.revoked or given["password"] != self.password:
                     raise self.error(401, "AuthenticationRequired", "Invalid identifier or password")
                 self.sessions += 1
@@ -132,9 +143,13 @@ class Feed(feeds.Feed):
                 self.renewals += 1
                 return self.session()
             case ("GET", "listConvos"):
-                given = self.check(call, call.query, (), ("limit", "cursor", "readState", "status", "kind", "lockStatus"))
+                given = self.check(
+                    call, call.query, (), ("limit", "cursor", "readState", "status", "kind", "lockStatus")
+                )
                 limit = self.whole(call, given, "limit", 50, 1, 100)
-                convos = sorted((self.view(one) for one in self.messages), key=lambda one: one["rev"], reverse=True)
+                convos = sorted(
+                    (self.view(one) for one in self.messages), key=lambda one: one["rev"], reverse=True
+                )
                 start = int(given.get("cursor", 0))
                 answer = {"convos": convos[start : start + limit]}
                 return 200, answer | ({"cursor": str(start + limit)} if start + limit < len(convos) else {})
@@ -157,14 +172,25 @@ class Feed(feeds.Feed):
 
     def session(self):
         now = time.time()
-        access, refresh = token("com.atproto.appPass", now + 7_200), token("com.atproto.refresh", now + 60 * feeds.DAY)
+        access, refresh = token("com.atproto.appPass", now + 7_200), token(
+            "com.atproto.refresh", now + 60 * feeds.DAY
+        )
         self.access.add(access)
         self.refresh.add(refresh)
-        answer = {"accessJwt": access, "refreshJwt": refresh, "handle": "hub.example.com", "did": ME, "active": True}
+        answer = {
+            "accessJwt": access,
+            "refreshJwt": refresh,
+            "handle": "hub.example.com",
+            "did": ME,
+            "active": True,
+        }
         return 200, answer
 
     def view(self, name):
-        people = [{"did": did, "handle": f"{name}.example.com", "displayName": name.title()} for did, name in ((ME, "hub"), (ADA, "ada"))]
+        people = [
+            {"did": did, "handle": f"{name}.example.com", "displayName": name.title()}
+            for did, name in ((ME, "hub"), (ADA, "ada"))
+        ]
         last = max(self.messages[name], key=lambda one: one["id"], default=None)
         view = {"id": name, "rev": self.revisions[name], "members": people, "muted": False, "unreadCount": 0}
         return view | {"status": "accepted"} | ({"lastMessage": last} if last else {})

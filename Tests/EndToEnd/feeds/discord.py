@@ -85,7 +85,9 @@ class Feed(feeds.Feed):
                 return 200, []  # For bots it is always empty.
             case ["guilds", guild, "channels"] if guild == GUILD:
                 self.check(call, call.query)
-                return 200, [{"id": "1", "type": 4, "name": "group", "guild_id": GUILD}] + [self.channel(c) for c in self.channels]
+                return 200, [{"id": "1", "type": 4, "name": "group", "guild_id": GUILD}] + [
+                    self.channel(c) for c in self.channels
+                ]
             case ["guilds", guild, "threads", "active"] if guild == GUILD:
                 self.check(call, call.query)
                 return 200, {"threads": [], "members": []}
@@ -101,7 +103,11 @@ class Feed(feeds.Feed):
     def page(self, call, messages):
         given = self.check(call, call.query, (), ("limit", "before", "after", "around"))
         limit = self.whole(call, given, "limit", 50, 1, 100)
-        self.wants(call, len({"before", "after", "around"} & set(given)) <= 1, "before, after and around exclude each other")
+        self.wants(
+            call,
+            len({"before", "after", "around"} & set(given)) <= 1,
+            "before, after and around exclude each other",
+        )
         found = sorted(messages, key=lambda one: int(one["id"]))
         if "after" in given:
             found = [one for one in found if int(one["id"]) > int(given["after"])][:limit]
@@ -111,12 +117,19 @@ class Feed(feeds.Feed):
         headers = {"X-RateLimit-Limit": "5", "X-RateLimit-Remaining": "4", "X-RateLimit-Reset-After": "1.0"}
         return 200, [dict(one) for one in reversed(found)], headers
 
+    def spent(self):
+        return 2.5, {"X-RateLimit-Limit": "5", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "2.5"}
+
     def limits(self):
         def body(is_global):
             return {"message": "You are being rate limited.", "retry_after": 2.25, "global": is_global}
 
         shared = {"Retry-After": "3", "X-RateLimit-Limit": "5", "X-RateLimit-Remaining": "0"}
-        route = shared | {"X-RateLimit-Reset-After": "2.25", "X-RateLimit-Scope": "user", "X-RateLimit-Bucket": "b"}
+        route = shared | {
+            "X-RateLimit-Reset-After": "2.25",
+            "X-RateLimit-Scope": "user",
+            "X-RateLimit-Bucket": "b",
+        }
         everything = {"Retry-After": "3", "X-RateLimit-Global": "true", "X-RateLimit-Scope": "global"}
         edge = {"Retry-After": "2", "Content-Type": "text/html"}
         return [

@@ -16,7 +16,10 @@ from catalogue import private_key
 # Made once: threads that ask for the first time would make several.
 KEY = private_key()
 APP = "users/100000000000000000001"
-SCOPES = {"https://www.googleapis.com/auth/chat.app.messages.readonly", "https://www.googleapis.com/auth/chat.bot"}
+SCOPES = {
+    "https://www.googleapis.com/auth/chat.app.messages.readonly",
+    "https://www.googleapis.com/auth/chat.bot",
+}
 
 
 def moment(at):
@@ -51,7 +54,12 @@ class Feed(feeds.Feed):
             "token_uri": f"{self.server.url}/token",
         }
         scopes = "chat.bot chat.app.messages.readonly"
-        shared = {"serviceAccountKey": json.dumps(key), "scopes": scopes, "appUser": APP, "apiURL": self.server.url}
+        shared = {
+            "serviceAccountKey": json.dumps(key),
+            "scopes": scopes,
+            "appUser": APP,
+            "apiURL": self.server.url,
+        }
         return shared | {"testKey": KEY}
 
     def stamp(self):
@@ -77,7 +85,12 @@ class Feed(feeds.Feed):
             return message
 
     def edit(self, message, text):
-        message |= {"text": text, "formattedText": text, "argumentText": text, "lastUpdateTime": moment(self.stamp())}
+        message |= {
+            "text": text,
+            "formattedText": text,
+            "argumentText": text,
+            "lastUpdateTime": moment(self.stamp()),
+        }
 
     def delete(self, message):
         at = moment(self.stamp())
@@ -88,7 +101,13 @@ class Feed(feeds.Feed):
     def webhook(self, message):
         space = message["space"] | {"type": "ROOM", "spaceType": "SPACE", "displayName": "Team"}
         at = message["createTime"]
-        return {"type": "MESSAGE", "eventTime": at, "user": message["sender"], "space": space, "message": message}
+        return {
+            "type": "MESSAGE",
+            "eventTime": at,
+            "user": message["sender"],
+            "space": space,
+            "message": message,
+        }
 
     def error(self, code, status, words):
         return feeds.Refused(code, {"error": {"code": code, "message": words, "status": status}})
@@ -119,14 +138,24 @@ class Feed(feeds.Feed):
 
     def space(self, name):
         last = max((one["createTime"] for one in self.messages[name]), default=moment(1))
-        return {"name": name, "type": "ROOM", "spaceType": "SPACE", "displayName": "Team", "lastActiveTime": last}
+        return {
+            "name": name,
+            "type": "ROOM",
+            "spaceType": "SPACE",
+            "displayName": "Team",
+            "lastActiveTime": last,
+        }
 
     def list(self, call, messages):
-        given = self.check(call, call.query, (), ("pageSize", "pageToken", "filter", "orderBy", "showDeleted"))
+        given = self.check(
+            call, call.query, (), ("pageSize", "pageToken", "filter", "orderBy", "showDeleted")
+        )
         size = self.whole(call, given, "pageSize", 25, 1, 1_000)
         order = given.get("orderBy", "createTime ASC")
         self.wants(call, order in ("createTime ASC", "createTime DESC"), f"no order {order}")
-        least = re.fullmatch(r'createTime > "([^"]+)"', given.get("filter", 'createTime > "1970-01-01T00:00:00Z"'))
+        least = re.fullmatch(
+            r'createTime > "([^"]+)"', given.get("filter", 'createTime > "1970-01-01T00:00:00Z"')
+        )
         self.wants(call, least, f"no filter {given.get('filter')}")
         since = datetime.fromisoformat(least[1].replace("Z", "+00:00")).timestamp()
         shows = given.get("showDeleted") == "true"
@@ -152,16 +181,22 @@ class Feed(feeds.Feed):
             return 0
         epoch, start, shape = json.loads(base64.urlsafe_b64decode(given["pageToken"]))
         same = [given.get("filter"), given.get("orderBy"), given.get("pageSize"), given.get("showDeleted")]
-        self.wants(call, shape == same, "all other parameters have to be those of the call that gave the token")
+        self.wants(
+            call, shape == same, "all other parameters have to be those of the call that gave the token"
+        )
         if epoch != self.epoch:
             raise self.error(400, "INVALID_ARGUMENT", "The page token is invalid.")
         return start
 
     def grant(self, call):
         given = self.check(call, call.form, ("grant_type", "assertion"))
-        self.wants(call, given["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer", "another grant")
+        self.wants(
+            call, given["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer", "another grant"
+        )
         key = serialization.load_pem_private_key(KEY.encode(), None).public_key()
-        claims = jwt.decode(given["assertion"], key, algorithms=["RS256"], audience=f"{self.server.url}/token")
+        claims = jwt.decode(
+            given["assertion"], key, algorithms=["RS256"], audience=f"{self.server.url}/token"
+        )
         self.wants(call, set(claims["scope"].split()) <= SCOPES, f"scopes {claims['scope']}")
         self.wants(call, claims["exp"] - claims["iat"] <= 3_600, "an assertion lives for an hour at most")
         if self.revoked:
@@ -172,7 +207,9 @@ class Feed(feeds.Feed):
         return 200, {"access_token": self.token, "expires_in": 3_599, "token_type": "Bearer"}
 
     def limits(self):
-        words = "Quota exceeded for quota metric 'Message reads' and limit 'Message reads per minute per space'"
+        words = (
+            "Quota exceeded for quota metric 'Message reads' and limit 'Message reads per minute per space'"
+        )
         body = {"error": {"code": 429, "message": words, "status": "RESOURCE_EXHAUSTED"}}
         return [("Retry-After", 2, (429, body, {"Retry-After": "2"})), ("without a time", 1, (429, body))]
 

@@ -12,7 +12,11 @@ class Feed(messenger.Feed):
         self.owner = "me"
 
     def credentials(self):
-        shared = {"appSecret": f"app-secret-{self.number}", "accessToken": self.token, "apiURL": self.server.url}
+        shared = {
+            "appSecret": f"app-secret-{self.number}",
+            "accessToken": self.token,
+            "apiURL": self.server.url,
+        }
         return shared | {"instagramAccountId": self.page}
 
     def conversation(self, place, messages, limit, wanted):

@@ -24,19 +24,39 @@ class Feed(feeds.Feed):
         self.epoch = 0
 
     def credentials(self):
-        return {"clientSecret": f"client-secret-{self.number}", "accessToken": self.token, "apiURL": self.server.url}
+        return {
+            "clientSecret": f"client-secret-{self.number}",
+            "accessToken": self.token,
+            "apiURL": self.server.url,
+        }
 
     def say(self, text, at=None, place=0, own=False):
         with self.lock:
             self.count += 1
             at = int(at if at is not None else time.time())
-            user = {"type": "user", "id": f"u{place}", "name": f"Person {place}", "email": f"p{place}@example.com"}
-            author = {"type": "admin", "id": "991", "name": "Agent", "email": "agent@example.com"} if own else user
-            said = {"id": str(self.number * 1_000_000 + self.count), "body": f"<p>{text}</p>", "author": author}
+            user = {
+                "type": "user",
+                "id": f"u{place}",
+                "name": f"Person {place}",
+                "email": f"p{place}@example.com",
+            }
+            author = (
+                {"type": "admin", "id": "991", "name": "Agent", "email": "agent@example.com"} if own else user
+            )
+            said = {
+                "id": str(self.number * 1_000_000 + self.count),
+                "body": f"<p>{text}</p>",
+                "author": author,
+            }
             said |= {"attachments": [], "redacted": False}
             conversation = self.conversations.get(place)
             if conversation is None:
-                source = {"type": "conversation", "delivered_as": "customer_initiated", "subject": "", "url": None}
+                source = {
+                    "type": "conversation",
+                    "delivered_as": "customer_initiated",
+                    "subject": "",
+                    "url": None,
+                }
                 self.conversations[place] = {
                     "type": "conversation",
                     "id": str(5_000 + place),
@@ -47,11 +67,20 @@ class Feed(feeds.Feed):
                     "open": True,
                     "read": False,
                     "source": source | said,
-                    "contacts": {"type": "contact.list", "contacts": [{"type": "contact", "id": f"u{place}"}]},
+                    "contacts": {
+                        "type": "contact.list",
+                        "contacts": [{"type": "contact", "id": f"u{place}"}],
+                    },
                     "parts": [],
                 }
                 return said
-            part = {"type": "conversation_part", "part_type": "comment", "created_at": at, "updated_at": at, "notified_at": at}
+            part = {
+                "type": "conversation_part",
+                "part_type": "comment",
+                "created_at": at,
+                "updated_at": at,
+                "notified_at": at,
+            }
             part |= said
             conversation["parts"].append(part)
             conversation["updated_at"] = max(conversation["updated_at"], at)
@@ -67,11 +96,15 @@ class Feed(feeds.Feed):
     def whole_conversation(self, conversation):
         parts = {"type": "conversation_part.list", "conversation_parts": conversation["parts"][-500:]}
         parts["total_count"] = len(conversation["parts"])
-        return {key: value for key, value in conversation.items() if key != "parts"} | {"conversation_parts": parts}
+        return {key: value for key, value in conversation.items() if key != "parts"} | {
+            "conversation_parts": parts
+        }
 
     def webhook(self, message):
         conversation = next(
-            one for one in self.conversations.values() if message in one["parts"] or one["source"]["id"] == message["id"]
+            one
+            for one in self.conversations.values()
+            if message in one["parts"] or one["source"]["id"] == message["id"]
         )
         item = self.whole_conversation(conversation)
         item["conversation_parts"] = item["conversation_parts"] | {
@@ -117,7 +150,9 @@ class Feed(feeds.Feed):
     def search(self, call):
         given = self.check(call, call.json, ("query",), ("pagination", "sort"))
         query = self.check(call, given["query"], ("field", "operator", "value"))
-        self.wants(call, (query["field"], query["operator"]) == ("updated_at", ">"), "another search is not served")
+        self.wants(
+            call, (query["field"], query["operator"]) == ("updated_at", ">"), "another search is not served"
+        )
         self.wants(call, isinstance(query["value"], int), "times are numbers")
         pagination = self.check(call, given.get("pagination", {}), (), ("per_page", "starting_after"))
         size = self.whole(call, pagination, "per_page", 20, 1, 150)
@@ -130,12 +165,20 @@ class Feed(feeds.Feed):
             if int(epoch) != self.epoch:
                 raise self.error(400, "client_error", "The starting_after cursor is not valid")
             start = int(start)
-        part = [{key: value for key, value in one.items() if key != "parts"} for one in found[start : start + size]]
+        part = [
+            {key: value for key, value in one.items() if key != "parts"}
+            for one in found[start : start + size]
+        ]
         pages = {"type": "pages", "page": 1, "per_page": size, "total_pages": -(-len(found) // size)}
         if start + size < len(found):
             cursor = base64.b64encode(f"{self.epoch}:{start + size}".encode()).decode()
             pages["next"] = {"page": 2, "starting_after": cursor}
-        return 200, {"type": "conversation.list", "total_count": len(found), "pages": pages, "conversations": part}
+        return 200, {
+            "type": "conversation.list",
+            "total_count": len(found),
+            "pages": pages,
+            "conversations": part,
+        }
 
     def limits(self):
         end = int(time.time()) + 3

@@ -1,4 +1,4 @@
-"""LinkedIn's organizationalEntityNotifications: notifications of 60 days by offset, newest first, with versions."""
+"""LinkedIn's organizationalEntityNotifications: those of 60 days by offset, newest first, with versions."""
 
 import re
 import secrets
@@ -22,6 +22,7 @@ class Feed(feeds.Feed):
         super().__init__()
         self.notifications = []
         self.count = 0
+        self.last = 0
         self.rotates = False
         self.refresh = f"refresh-{self.token}"
 
@@ -35,7 +36,8 @@ class Feed(feeds.Feed):
     def say(self, text, at=None, place=0, own=False):
         with self.lock:
             self.count += 1
-            at = at if at is not None else time.time()
+            # Milliseconds that no two share, so that their order is known.
+            self.last = at = max(self.last + 0.001, at if at is not None else time.time())
             number = self.number * 100_000 + self.count
             notification = {
                 "notificationId": number,
@@ -62,7 +64,12 @@ class Feed(feeds.Feed):
     def authorise(self, call):
         if call.path == "/oauth/v2/accessToken":
             return
-        words = {"status": 401, "serviceErrorCode": 65600, "code": "INVALID_ACCESS_TOKEN", "message": "Invalid access token"}
+        words = {
+            "status": 401,
+            "serviceErrorCode": 65600,
+            "code": "INVALID_ACCESS_TOKEN",
+            "message": "Invalid access token",
+        }
         if self.revoked:
             words |= {"serviceErrorCode": 65601, "code": "REVOKED_ACCESS_TOKEN"}
             words["message"] = "The token used in the request has been revoked by the user"
@@ -74,14 +81,24 @@ class Feed(feeds.Feed):
             return self.renew(call)
         if call.path != "/rest/organizationalEntityNotifications" or call.method != "GET":
             self.unknown(call)
-        self.wants(call, re.fullmatch(r"20\d\d(0[1-9]|1[0-2])", call.headers.get("linkedin-version", "")), "no LinkedIn-Version")
-        self.wants(call, call.headers.get("x-restli-protocol-version") == "2.0.0", "lists are of protocol 2.0.0")
-        given = self.check(call, call.query, ("q", "actions", "organizationalEntity"), ("timeRange", "start", "count"))
+        self.wants(
+            call,
+            re.fullmatch(r"20\d\d(0[1-9]|1[0-2])", call.headers.get("linkedin-version", "")),
+            "no LinkedIn-Version",
+        )
+        self.wants(
+            call, call.headers.get("x-restli-protocol-version") == "2.0.0", "lists are of protocol 2.0.0"
+        )
+        given = self.check(
+            call, call.query, ("q", "actions", "organizationalEntity"), ("timeRange", "start", "count")
+        )
         self.wants(call, given["q"] == "criteria", "no such finder")
         self.wants(call, given["organizationalEntity"] == ORGANIZATION, "another organization")
         actions = re.fullmatch(r"List\((.*)\)", given["actions"])
         self.wants(call, actions and set(actions[1].split(",")) <= ACTIONS, "not a list of actions")
-        bounds = re.fullmatch(r"\(start:(\d+),end:(\d+)\)", given.get("timeRange", "(start:0,end:9999999999999)"))
+        bounds = re.fullmatch(
+            r"\(start:(\d+),end:(\d+)\)", given.get("timeRange", "(start:0,end:9999999999999)")
+        )
         self.wants(call, bounds and int(bounds[1]) <= int(bounds[2]), "not a time range")
         count = self.whole(call, given, "count", 10, 1, 100)
         start = self.whole(call, given, "start", 0, 0, 1_000_000)
@@ -90,7 +107,10 @@ class Feed(feeds.Feed):
         found = [n for n in found if n["action"] in actions[1].split(",")]
         found.sort(key=lambda one: one["lastModifiedAt"], reverse=True)
         part = found[start : start + count]
-        return 200, {"elements": part, "paging": {"count": count, "start": start, "links": [], "total": len(found)}}
+        return 200, {
+            "elements": part,
+            "paging": {"count": count, "start": start, "links": [], "total": len(found)},
+        }
 
     def renew(self, call):
         given = self.check(call, call.form, ("grant_type", "refresh_token", "client_id", "client_secret"))
@@ -103,7 +123,9 @@ class Feed(feeds.Feed):
 
     def limits(self):
         body = {"status": 429, "serviceErrorCode": 101, "code": "TOO_MANY_REQUESTS"}
-        body["message"] = "Resource level throttle APPLICATION DAY limit for calls to this resource is reached."
+        body["message"] = (
+            "Resource level throttle APPLICATION DAY limit for calls to this resource is reached."
+        )
         return [("with Retry-After", 2, (429, body, {"Retry-After": "2"}))]
 
     def expire_token(self):

@@ -9,7 +9,10 @@ ME, ADA = "110", "111"
 
 
 def moment(at):
-    return datetime.fromtimestamp(int(at * 1000) / 1000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return (
+        datetime.fromtimestamp(int(at * 1000) / 1000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+        + "Z"
+    )
 
 
 class Feed(feeds.Feed):
@@ -28,14 +31,37 @@ class Feed(feeds.Feed):
         self.count = 0
 
     def credentials(self):
-        return {"accessToken": self.token, "server": self.server.url, "webhookSecret": f"hook-secret-{self.number}"}
+        return {
+            "accessToken": self.token,
+            "server": self.server.url,
+            "webhookSecret": f"hook-secret-{self.number}",
+        }
 
     def account(self, name):
         names = {ME: "hub", ADA: "ada"}
         url = f"https://social.example/@{names[name]}"
-        account = {"id": name, "username": names[name], "acct": names[name], "display_name": names[name].title(), "url": url}
-        account |= {"note": "", "avatar": url + "/a.png", "header": "", "bot": False, "locked": False, "emojis": [], "fields": []}
-        return account | {"created_at": moment(0), "followers_count": 1, "following_count": 1, "statuses_count": 1}
+        account = {
+            "id": name,
+            "username": names[name],
+            "acct": names[name],
+            "display_name": names[name].title(),
+            "url": url,
+        }
+        account |= {
+            "note": "",
+            "avatar": url + "/a.png",
+            "header": "",
+            "bot": False,
+            "locked": False,
+            "emojis": [],
+            "fields": [],
+        }
+        return account | {
+            "created_at": moment(0),
+            "followers_count": 1,
+            "following_count": 1,
+            "statuses_count": 1,
+        }
 
     def identifier(self, at):
         self.count += 1
@@ -60,11 +86,13 @@ class Feed(feeds.Feed):
                 "replies_count": 0,
                 "reblogs_count": 0,
                 "favourites_count": 0,
-                "content": f'<p><span class="h-card"><a href="https://social.example/@{name}">@<span>{name}</span></a></span> {text}</p>',
+                "content": f'<p>{self.mention(name)} {text}</p>',
                 "reblog": None,
                 "account": self.account(ME if own else ADA),
                 "media_attachments": [],
-                "mentions": [{"id": other, "username": name, "acct": name, "url": f"https://social.example/@{name}"}],
+                "mentions": [
+                    {"id": other, "username": name, "acct": name, "url": f"https://social.example/@{name}"}
+                ],
                 "tags": [],
                 "emojis": [],
                 "card": None,
@@ -74,6 +102,10 @@ class Feed(feeds.Feed):
             if not own:
                 self.notify("mention", status, at)
             return status
+
+    def mention(self, name):
+        link = f'<a href="https://social.example/@{name}">@<span>{name}</span></a>'
+        return f'<span class="h-card">{link}</span>'
 
     def notify(self, kind, status, at):
         self.count += 1
@@ -102,26 +134,45 @@ class Feed(feeds.Feed):
 
     def route(self, call):
         self.wants(call, call.method == "GET", "only reading is expected")
-        match call.path.removeprefix("/api/v1/").split("/"):
+        match call.path.removeprefix("/api/v1/").rstrip("/").split("/"):
             case ["accounts", "verify_credentials"]:
                 self.check(call, call.query)
-                return 200, self.account(ME) | {"source": {"privacy": "public", "sensitive": False, "note": "", "fields": []}}
+                return 200, self.account(ME) | {
+                    "source": {"privacy": "public", "sensitive": False, "note": "", "fields": []}
+                }
             case ["notifications"]:
-                self.check(call, call.query, (), ("max_id", "since_id", "min_id", "limit", "types[]", "exclude_types[]", "account_id"))
+                self.check(
+                    call,
+                    call.query,
+                    (),
+                    ("max_id", "since_id", "min_id", "limit", "types[]", "exclude_types[]", "account_id"),
+                )
                 kind = call.query.get("types[]")
                 found = [one for one in self.notifications if kind in (None, one["type"])]
                 return self.page(call, found, 40, 80)
             case ["accounts", account, "statuses"]:
-                optional = ("max_id", "since_id", "min_id", "limit", "only_media", "exclude_replies", "exclude_reblogs")
+                optional = (
+                    "max_id",
+                    "since_id",
+                    "min_id",
+                    "limit",
+                    "only_media",
+                    "exclude_replies",
+                    "exclude_reblogs",
+                )
                 self.check(call, call.query, (), optional + ("pinned", "tagged"))
-                return self.page(call, [one for one in self.statuses if one["account"]["id"] == account], 20, 40)
+                return self.page(
+                    call, [one for one in self.statuses if one["account"]["id"] == account], 20, 40
+                )
             case ["conversations"]:
                 self.check(call, call.query, (), ("max_id", "since_id", "min_id", "limit"))
                 self.whole(call, call.query, "limit", 20, 1, 40)
                 if not self.statuses:
                     return 200, []
                 last = max(self.statuses, key=lambda one: int(one["id"]))
-                return 200, [{"id": "5", "unread": True, "accounts": [self.account(ADA)], "last_status": last}]
+                return 200, [
+                    {"id": "5", "unread": True, "accounts": [self.account(ADA)], "last_status": last}
+                ]
         self.unknown(call)
 
     def page(self, call, items, usual, most):
@@ -136,10 +187,16 @@ class Feed(feeds.Feed):
         elif "since_id" in given:
             found = [one for one in found if int(one["id"]) > int(given["since_id"])]
         found = found[:limit]
-        headers = {"X-RateLimit-Limit": "300", "X-RateLimit-Remaining": "299", "X-RateLimit-Reset": moment(time.time() + 300)}
+        headers = {
+            "X-RateLimit-Limit": "300",
+            "X-RateLimit-Remaining": "299",
+            "X-RateLimit-Reset": moment(time.time() + 300),
+        }
         if found:
             base = self.server.url + call.path
-            headers["Link"] = f'<{base}?max_id={found[-1]["id"]}>; rel="next", <{base}?min_id={found[0]["id"]}>; rel="prev"'
+            headers["Link"] = (
+                f'<{base}?max_id={found[-1]["id"]}>; rel="next", <{base}?min_id={found[0]["id"]}>; rel="prev"'
+            )
         return 200, found, headers
 
     def limits(self):

@@ -69,7 +69,12 @@ class Feed(feeds.Feed):
     def edit(self, message, text):
         with self.lock:
             stamp = self.stamp()
-            before = message | {"id": identifier(), "original_id": message["id"], "delete_at": stamp, "update_at": stamp}
+            before = message | {
+                "id": identifier(),
+                "original_id": message["id"],
+                "delete_at": stamp,
+                "update_at": stamp,
+            }
             message |= {"message": text, "edit_at": stamp, "update_at": stamp}
             self.posts[message["channel_id"]].append(before)
 
@@ -79,7 +84,12 @@ class Feed(feeds.Feed):
 
     def react(self, message):
         stamp = self.stamp()
-        reaction = {"user_id": self.ada, "post_id": message["id"], "emoji_name": "thumbsup", "create_at": stamp}
+        reaction = {
+            "user_id": self.ada,
+            "post_id": message["id"],
+            "emoji_name": "thumbsup",
+            "create_at": stamp,
+        }
         message |= {"metadata": {"reactions": [reaction]}, "has_reactions": True, "update_at": stamp}
 
     def webhook(self, message):
@@ -111,7 +121,11 @@ class Feed(feeds.Feed):
                 return 200, {"id": self.me, "username": "hub", "first_name": "", "last_name": ""}
             case ["users", "ids"] if call.method == "POST":
                 people = {self.me: "hub", self.ada: "ada"}
-                found = [{"id": one, "username": people[one], "first_name": "", "last_name": ""} for one in call.json if one in people]
+                found = [
+                    {"id": one, "username": people[one], "first_name": "", "last_name": ""}
+                    for one in call.json
+                    if one in people
+                ]
                 return 200, found
             case ["users", user, "channels"] if user == self.me:
                 self.check(call, call.query, (), ("last_delete_at", "include_deleted"))
@@ -131,11 +145,15 @@ class Feed(feeds.Feed):
         if "since" in given:
             since = int(given["since"])
             # Which thousand is not said: here it is the oldest.
-            found = sorted((post for post in posts if post["update_at"] > since), key=lambda p: p["create_at"])[:SINCE_MAX]
+            found = sorted(
+                (post for post in posts if post["update_at"] > since), key=lambda p: p["create_at"]
+            )[:SINCE_MAX]
             roots = {post["root_id"] for post in found}
             others = [post for post in posts if post["id"] in roots and post not in found]
             return 200, self.answered(found, others)
-        alive = sorted((post for post in posts if not post["delete_at"]), key=lambda p: p["create_at"], reverse=True)
+        alive = sorted(
+            (post for post in posts if not post["delete_at"]), key=lambda p: p["create_at"], reverse=True
+        )
         if "before" in given:
             place = next((n for n, post in enumerate(alive) if post["id"] == given["before"]), None)
             if place is None:
@@ -144,16 +162,27 @@ class Feed(feeds.Feed):
         page = self.whole(call, given, "page", 0, 0, 10_000)
         found = alive[page * size : (page + 1) * size]
         roots = {post["root_id"] for post in found}
-        return 200, self.answered(found, [post for post in posts if post["id"] in roots and post not in found])
+        return 200, self.answered(
+            found, [post for post in posts if post["id"] in roots and post not in found]
+        )
 
     def answered(self, found, others):
-        """Posts in the order of the newest first; roots of threads are among the posts, but not in the order."""
+        """Posts, the newest first; roots of threads are among the posts, but not in the order."""
         order = [post["id"] for post in sorted(found, key=lambda post: post["create_at"], reverse=True)]
-        return {"order": order, "posts": {post["id"]: post for post in found + others}, "next_post_id": "", "prev_post_id": ""}
+        return {
+            "order": order,
+            "posts": {post["id"]: post for post in found + others},
+            "next_post_id": "",
+            "prev_post_id": "",
+        }
 
     def limits(self):
         shared = {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "0", "Content-Type": "text/plain"}
         return [
-            ("Retry-After and reset", 2, (429, b"limit exceeded", shared | {"X-RateLimit-Reset": "2", "Retry-After": "2"})),
+            (
+                "Retry-After and reset",
+                2,
+                (429, b"limit exceeded", shared | {"X-RateLimit-Reset": "2", "Retry-After": "2"}),
+            ),
             ("X-RateLimit-Reset alone", 2, (429, b"limit exceeded", shared | {"X-RateLimit-Reset": "2"})),
         ]

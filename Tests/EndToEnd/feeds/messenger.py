@@ -32,7 +32,11 @@ class Feed(feeds.Feed):
         self.epoch = 0
 
     def credentials(self):
-        shared = {"appSecret": f"app-secret-{self.number}", "accessToken": self.token, "apiURL": self.server.url}
+        shared = {
+            "appSecret": f"app-secret-{self.number}",
+            "accessToken": self.token,
+            "apiURL": self.server.url,
+        }
         return shared | {"pageId": self.page}
 
     def say(self, text, at=None, place=0, own=False):
@@ -53,9 +57,16 @@ class Feed(feeds.Feed):
 
     def webhook(self, message):
         at = datetime.strptime(message["created_time"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
-        event = {"sender": {"id": message["from"]["id"]}, "recipient": {"id": self.page}, "timestamp": int(at * 1000)}
+        event = {
+            "sender": {"id": message["from"]["id"]},
+            "recipient": {"id": self.page},
+            "timestamp": int(at * 1000),
+        }
         event["message"] = {"mid": message["id"], "text": message["message"]}
-        return {"object": self.kind, "entry": [{"id": self.page, "time": int(at * 1000), "messaging": [event]}]}
+        return {
+            "object": self.kind,
+            "entry": [{"id": self.page, "time": int(at * 1000), "messaging": [event]}],
+        }
 
     def error(self, status, code, words, headers=None, **more):
         body = {"message": words, "type": "OAuthException", "code": code, "fbtrace_id": "A1"} | more
@@ -63,7 +74,7 @@ class Feed(feeds.Feed):
 
     def authorise(self, call):
         if self.revoked or call.headers.get("authorization") != f"Bearer {self.token}":
-            words = "Error validating access token: The session has been invalidated because the user changed their password."
+            words = "Error validating access token: The session has been invalidated."
             raise self.error(401, 190, words, error_subcode=460)
 
     def route(self, call):
@@ -71,17 +82,26 @@ class Feed(feeds.Feed):
         match = re.fullmatch(r"/v\d+\.0/(\w+)/conversations", call.path)
         if not match or match[1] not in (self.owner, "me"):
             self.unknown(call)
-        given = self.check(call, call.query, ("platform",), ("fields", "limit", "after", "before", "folder", "user_id"))
+        given = self.check(
+            call, call.query, ("platform",), ("fields", "limit", "after", "before", "folder", "user_id")
+        )
         self.wants(call, given["platform"] == self.platform, "another platform's conversations")
         limit = self.whole(call, given, "limit", 25, 1, 500)
-        fields = re.fullmatch(r"id,updated_time,messages\.limit\((\d+)\)\{([a-z_,]+)\}", given.get("fields", ""))
+        fields = re.fullmatch(
+            r"id,updated_time,messages\.limit\((\d+)\)\{([a-z_,]+)\}", given.get("fields", "")
+        )
         self.wants(call, fields, f"the fields {given.get('fields')} are not read here")
         wanted = set(fields[2].split(","))
         known = {"id", "created_time", "from", "to", "message", "attachments", "sticker", "shares", "tags"}
         self.wants(call, wanted <= known, f"messages have no {wanted - known}")
         start = self.start(call, given)
-        found = sorted(self.messages.items(), key=lambda one: max(m["created_time"] for m in one[1]), reverse=True)
-        part = [self.conversation(place, messages, min(int(fields[1]), DETAILED), wanted) for place, messages in found[start : start + limit]]
+        found = sorted(
+            self.messages.items(), key=lambda one: max(m["created_time"] for m in one[1]), reverse=True
+        )
+        part = [
+            self.conversation(place, messages, min(int(fields[1]), DETAILED), wanted)
+            for place, messages in found[start : start + limit]
+        ]
         cursors = {"before": self.cursor(start), "after": self.cursor(start + len(part))}
         answer = {"data": part}
         if part:
@@ -91,7 +111,9 @@ class Feed(feeds.Feed):
         return 200, answer, {"X-App-Usage": '{"call_count":1,"total_cputime":1,"total_time":1}'}
 
     def conversation(self, place, messages, limit, wanted):
-        newest = sorted(messages, key=lambda one: (one["created_time"], int(one["id"].rsplit("_", 1)[1])), reverse=True)
+        newest = sorted(
+            messages, key=lambda one: (one["created_time"], int(one["id"].rsplit("_", 1)[1])), reverse=True
+        )
         part = [{key: value for key, value in one.items() if key in wanted} for one in newest[:limit]]
         return {"id": f"t_{place}", "updated_time": newest[0]["created_time"], "messages": {"data": part}}
 
@@ -108,14 +130,24 @@ class Feed(feeds.Feed):
 
     def limits(self):
         """Meta says minutes, or nothing. Each of these means a minute, which a test does not wait for."""
-        usage = '{"%s":[{"type":"messenger","call_count":100,"estimated_time_to_regain_access":1}]}' % self.page
+        usage = (
+            '{"%s":[{"type":"messenger","call_count":100,"estimated_time_to_regain_access":1}]}' % self.page
+        )
         told = {"X-Business-Use-Case-Usage": usage}
 
         def body(code, words):
             return {"error": {"message": words, "type": "OAuthException", "code": code, "fbtrace_id": "A1"}}
 
         return [
-            ("business use case", 60, (400, body(80_006, "(#80006) There have been too many calls to this Messenger account"), told)),
+            (
+                "business use case",
+                60,
+                (
+                    400,
+                    body(80_006, "(#80006) There have been too many calls to this Messenger account"),
+                    told,
+                ),
+            ),
             ("of the app", 60, (403, body(4, "(#4) Application request limit reached"))),
             ("of the page", 60, (400, body(32, "(#32) Page request limit reached"))),
             ("of the user", 60, (400, body(17, "(#17) User request limit reached"))),

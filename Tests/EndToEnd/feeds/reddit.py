@@ -34,7 +34,11 @@ class Feed(feeds.Feed):
 
     def credentials(self):
         shared = {"clientId": "client", "clientSecret": "s", "username": NAME, "refreshToken": self.refresh}
-        return shared | {"apiURL": self.server.url, "loginURL": self.server.url, "userAgent": "linux:hub:1 (by /u/hub_bot)"}
+        return shared | {
+            "apiURL": self.server.url,
+            "loginURL": self.server.url,
+            "userAgent": "linux:hub:1 (by /u/hub_bot)",
+        }
 
     def say(self, text, at=None, place=0, own=False):
         with self.lock:
@@ -79,11 +83,13 @@ class Feed(feeds.Feed):
         self.wants(call, call.headers.get("user-agent", "").count(":") == 2, "no User-Agent of the app's own")
         if call.path == "/api/v1/access_token":
             return
-        if self.revoked or call.headers.get("authorization") != f"Bearer {self.token}":
-            raise feeds.Refused(401, {"message": "Unauthorized", "error": 401})
+        kind, _, given = call.headers.get("authorization", "").partition(" ")
+        if self.revoked or (kind.lower(), given) != ("bearer", self.token):
+            headers = {"www-authenticate": 'Bearer realm="reddit", error="invalid_token"'}
+            raise feeds.Refused(401, {"message": "Unauthorized", "error": 401}, headers)
 
     def route(self, call):
-        match (call.method, call.path):
+        match (call.method, call.path.rstrip("/")):
             case ("POST", "/api/v1/access_token"):
                 return self.renew(call)
             case ("GET", "/api/v1/me"):
@@ -96,7 +102,18 @@ class Feed(feeds.Feed):
         self.unknown(call)
 
     def listing(self, call, entries):
-        optional = ("limit", "after", "before", "count", "show", "sr_detail", "raw_json", "mark", "mid", "max_replies")
+        optional = (
+            "limit",
+            "after",
+            "before",
+            "count",
+            "show",
+            "sr_detail",
+            "raw_json",
+            "mark",
+            "mid",
+            "max_replies",
+        )
         given = self.check(call, call.query, (), optional)
         limit = self.whole(call, given, "limit", 25, 1, 100)
         self.wants(call, not {"after", "before"} <= set(given), "after and before exclude each other")
@@ -108,7 +125,14 @@ class Feed(feeds.Feed):
         part = found[:limit]
         after = part[-1]["name"] if len(found) > limit else None
         children = [{"kind": "t4", "data": one} for one in part]
-        data = {"after": after, "before": None, "dist": len(part), "modhash": None, "geo_filter": "", "children": children}
+        data = {
+            "after": after,
+            "before": None,
+            "dist": len(part),
+            "modhash": None,
+            "geo_filter": "",
+            "children": children,
+        }
         headers = {"x-ratelimit-remaining": "598.0", "x-ratelimit-used": "2", "x-ratelimit-reset": "300"}
         return 200, {"kind": "Listing", "data": data}, headers
 
@@ -116,7 +140,9 @@ class Feed(feeds.Feed):
         basic = base64.b64encode(b"client:s").decode()
         if call.headers.get("authorization") != f"Basic {basic}":
             raise feeds.Refused(401, {"message": "Unauthorized", "error": 401})
-        given = self.check(call, call.form, ("grant_type",), ("refresh_token", "username", "password", "scope"))
+        given = self.check(
+            call, call.form, ("grant_type",), ("refresh_token", "username", "password", "scope")
+        )
         self.wants(call, given["grant_type"] == "refresh_token", "the account has a refresh token")
         if self.revoked or given.get("refresh_token") != self.refresh:
             raise feeds.Refused(400, {"message": "Bad Request", "error": 400})
@@ -128,7 +154,10 @@ class Feed(feeds.Feed):
     def limits(self):
         body = {"message": "Too Many Requests", "error": 429}
         headers = {"x-ratelimit-remaining": "0.0", "x-ratelimit-used": "600", "x-ratelimit-reset": "3"}
-        return [("x-ratelimit-reset", 3, (429, body, headers)), ("Retry-After", 2, (429, body, {"Retry-After": "2"}))]
+        return [
+            ("x-ratelimit-reset", 3, (429, body, headers)),
+            ("Retry-After", 2, (429, body, {"Retry-After": "2"})),
+        ]
 
     def expire(self):
         """The entry that a page ended with is deleted before the next page is asked for."""

@@ -1,4 +1,4 @@
-"""Rocket.Chat's REST API: rooms.get, chat.syncMessages (all changes since a time), and the histories of rooms."""
+"""Rocket.Chat's REST API: rooms.get, chat.syncMessages (all changes since a time), histories of rooms."""
 
 import secrets
 import time
@@ -10,7 +10,11 @@ ME, ADA = "me0000000000hub", "ada000000000001"
 
 
 def moment(at):
-    return datetime.fromtimestamp(round(at, 3), timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(round(at, 3), timezone.utc)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def seconds(text):
@@ -29,7 +33,12 @@ class Feed(feeds.Feed):
         self.last = 0
 
     def credentials(self):
-        return {"accessToken": self.token, "userId": ME, "server": self.server.url, "token": f"hook-{self.number}"}
+        return {
+            "accessToken": self.token,
+            "userId": ME,
+            "server": self.server.url,
+            "token": f"hook-{self.number}",
+        }
 
     def stamp(self):
         self.last = max(self.last + 0.001, time.time())
@@ -40,14 +49,25 @@ class Feed(feeds.Feed):
             at = at if at is not None else self.stamp()
             room = list(self.rooms)[place]
             user = {"_id": ME, "username": "hub"} if own else {"_id": ADA, "username": "ada", "name": "Ada"}
-            message = {"_id": secrets.token_hex(9)[:17], "rid": room, "msg": text, "ts": moment(at), "u": user}
+            message = {
+                "_id": secrets.token_hex(9)[:17],
+                "rid": room,
+                "msg": text,
+                "ts": moment(at),
+                "u": user,
+            }
             message |= {"_updatedAt": moment(at), "urls": [], "mentions": [], "channels": [], "md": []}
             self.messages[room].append(message)
             return message
 
     def edit(self, message, text):
         at = moment(self.stamp())
-        message |= {"msg": text, "editedAt": at, "editedBy": {"_id": ADA, "username": "ada"}, "_updatedAt": at}
+        message |= {
+            "msg": text,
+            "editedAt": at,
+            "editedBy": {"_id": ADA, "username": "ada"},
+            "_updatedAt": at,
+        }
 
     def delete(self, message):
         with self.lock:
@@ -72,7 +92,10 @@ class Feed(feeds.Feed):
         }
 
     def authorise(self, call):
-        if self.revoked or (call.headers.get("x-auth-token"), call.headers.get("x-user-id")) != (self.token, ME):
+        if self.revoked or (call.headers.get("x-auth-token"), call.headers.get("x-user-id")) != (
+            self.token,
+            ME,
+        ):
             raise feeds.Refused(401, {"status": "error", "message": "You must be logged in to do this."})
 
     def route(self, call):
@@ -99,7 +122,13 @@ class Feed(feeds.Feed):
     def room(self, name):
         kind, title = self.rooms[name]
         times = [one["ts"] for one in self.messages[name]]
-        room = {"_id": name, "t": kind, "usersCount": 2, "msgs": len(times), "_updatedAt": moment(time.time())}
+        room = {
+            "_id": name,
+            "t": kind,
+            "usersCount": 2,
+            "msgs": len(times),
+            "_updatedAt": moment(time.time()),
+        }
         if title:
             room |= {"name": title, "fname": title}
         else:
@@ -111,7 +140,14 @@ class Feed(feeds.Feed):
         given = self.check(call, call.query, ("roomId",), optional)
         if self.rooms.get(given["roomId"], ("", ""))[0] != kind:
             words = 'The required "roomId" or "roomName" param provided does not match any channel'
-            raise feeds.Refused(400, {"success": False, "error": f"{words} [error-room-not-found]", "errorType": "error-room-not-found"})
+            raise feeds.Refused(
+                400,
+                {
+                    "success": False,
+                    "error": f"{words} [error-room-not-found]",
+                    "errorType": "error-room-not-found",
+                },
+            )
         count = min(self.whole(call, given, "count", 20, 0, 1_000), 100)
         latest = seconds(given["latest"]) if "latest" in given else time.time()
         oldest = seconds(given["oldest"]) if "oldest" in given else 0
@@ -121,12 +157,17 @@ class Feed(feeds.Feed):
             at = seconds(message["ts"])
             return oldest <= at <= latest if is_inclusive else oldest < at < latest
 
-        found = sorted((one for one in self.messages[given["roomId"]] if wanted(one)), key=lambda one: one["ts"], reverse=True)
+        found = sorted(
+            (one for one in self.messages[given["roomId"]] if wanted(one)),
+            key=lambda one: one["ts"],
+            reverse=True,
+        )
         return 200, {"messages": found[:count], "success": True}
 
     def limits(self):
         end = int((time.time() + 2) * 1000)
-        words = "Error, too many requests. Please slow down. You must wait {} seconds before trying this endpoint again."
+        words = "Error, too many requests. Please slow down. "
+        words += "You must wait {} seconds before trying this endpoint again."
         headers = {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(end)}
         body = {"success": False, "error": words.format(2) + " [error-too-many-requests]"}
         old = body | {"errorType": "error-too-many-requests", "details": {"timeToReset": 2000, "seconds": 2}}

@@ -1,4 +1,4 @@
-"""Slack's Web API: users.conversations, conversations.history and .replies, by cursors; signed events beside."""
+"""Slack's Web API: users.conversations, conversations.history and .replies, by cursors; events beside."""
 
 import base64
 import secrets
@@ -29,7 +29,11 @@ class Feed(feeds.Feed):
         self.rotates = False
 
     def credentials(self):
-        shared = {"signingSecret": f"{self.number:032x}", "teamId": self.team, "apiURL": f"{self.server.url}/api"}
+        shared = {
+            "signingSecret": f"{self.number:032x}",
+            "teamId": self.team,
+            "apiURL": f"{self.server.url}/api",
+        }
         if self.rotates:
             return shared | {"refreshToken": self.refresh, "clientId": "1.2", "clientSecret": "cs"}
         return shared | {"botToken": self.token}
@@ -43,7 +47,13 @@ class Feed(feeds.Feed):
     def say(self, text, at=None, place=0, own=False):
         with self.lock:
             stamp = self.stamp(at)
-            message = {"type": "message", "user": BOT if own else PERSON, "text": text, "ts": stamp, "team": self.team}
+            message = {
+                "type": "message",
+                "user": BOT if own else PERSON,
+                "text": text,
+                "ts": stamp,
+                "team": self.team,
+            }
             if own:
                 message |= {"bot_id": "B1", "app_id": "A1"}
             self.messages[self.channels[place]].append(message)
@@ -62,7 +72,11 @@ class Feed(feeds.Feed):
             stamp = self.stamp()
             reply = {"type": "message", "user": PERSON, "text": text, "ts": stamp, "thread_ts": message["ts"]}
             message.setdefault("replies_", []).append(reply)
-            message |= {"thread_ts": message["ts"], "latest_reply": stamp, "reply_count": len(message["replies_"])}
+            message |= {
+                "thread_ts": message["ts"],
+                "latest_reply": stamp,
+                "reply_count": len(message["replies_"]),
+            }
             return reply
 
     def webhook(self, message):
@@ -83,7 +97,9 @@ class Feed(feeds.Feed):
         if self.revoked:
             raise feeds.Refused(200, {"ok": False, "error": "token_revoked"})
         if call.headers.get("authorization") != f"Bearer {self.token}":
-            raise feeds.Refused(200, {"ok": False, "error": "token_expired" if self.rotates else "invalid_auth"})
+            raise feeds.Refused(
+                200, {"ok": False, "error": "token_expired" if self.rotates else "invalid_auth"}
+            )
 
     def route(self, call):
         method = call.path.removeprefix("/api/")
@@ -92,13 +108,26 @@ class Feed(feeds.Feed):
             return self.renew(call, given)
         if method == "auth.test":
             self.check(call, given)
-            return 200, {"ok": True, "team_id": self.team, "user_id": BOT, "bot_id": "B1", "url": "https://t.slack.com/"}
+            return 200, {
+                "ok": True,
+                "team_id": self.team,
+                "user_id": BOT,
+                "bot_id": "B1",
+                "url": "https://t.slack.com/",
+            }
         if method == "users.conversations":
             optional = ("types", "exclude_archived", "limit", "cursor", "team_id", "user")
             self.check(call, given, (), optional)
             self.whole(call, given, "limit", 100, 1, 999)
             channels = [
-                {"id": name, "name": name.lower(), "is_channel": True, "is_member": True, "is_im": False, "created": 1}
+                {
+                    "id": name,
+                    "name": name.lower(),
+                    "is_channel": True,
+                    "is_member": True,
+                    "is_im": False,
+                    "created": 1,
+                }
                 for name in self.channels
             ]
             return 200, self.part(call, given, channels, "channels", 1)
@@ -161,7 +190,11 @@ class Feed(feeds.Feed):
         self.token = f"xoxe.xoxb-{secrets.token_hex(8)}"
         self.refresh = f"xoxe-1-{secrets.token_hex(8)}"
         answer = {"ok": True, "access_token": self.token, "refresh_token": self.refresh, "expires_in": 43_200}
-        return 200, answer | {"token_type": "bot", "bot_user_id": BOT, "team": {"id": self.team, "name": "Team"}}
+        return 200, answer | {
+            "token_type": "bot",
+            "bot_user_id": BOT,
+            "team": {"id": self.team, "name": "Team"},
+        }
 
     def limits(self):
         body = {"ok": False, "error": "ratelimited"}

@@ -1,5 +1,7 @@
-"""Telegram's getUpdates (Bot API): updates are kept until an offset behind them is asked for; a webhook excludes it."""
+"""Telegram's getUpdates: updates are kept until an offset behind them is asked for; a webhook excludes it."""
 
+import email
+import json
 import time
 
 import feeds
@@ -48,8 +50,11 @@ class Feed(feeds.Feed):
             }
             kind = "message"
             if own:
-                # What a business account's owner writes: the bot is told by a business message of the owner's.
-                message |= {"from": {"id": 5, "is_bot": False, "first_name": "Owner"}, "business_connection_id": "b1"}
+                # What the owner of a business account writes: the bot is told by a business message.
+                message |= {
+                    "from": {"id": 5, "is_bot": False, "first_name": "Owner"},
+                    "business_connection_id": "b1",
+                }
                 message["sender_business_bot"] = {"id": 9, "is_bot": True, "first_name": "Bot"}
                 kind = "business_message"
             self.add(kind, message)
@@ -79,14 +84,26 @@ class Feed(feeds.Feed):
         if self.revoked or not call.path.startswith(f"/bot{self.token}/"):
             raise feeds.Refused(401, {"ok": False, "error_code": 401, "description": "Unauthorized"})
 
+    def parameters(self, call):
+        """As JSON, or as a form of either kind, whose values that are no texts are JSON."""
+        kind = call.headers.get("content-type", "")
+        if kind.startswith("application/json"):
+            return call.json
+        if not kind.startswith("multipart/form-data"):
+            return {name: json.loads(value) for name, value in call.form.items()}
+        form = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + call.body)
+        parts = {part.get_param("name", header="content-disposition"): part for part in form.get_payload()}
+        return {name: json.loads(part.get_payload(decode=True)) for name, part in parts.items()}
+
     def route(self, call):
         method = call.path.rsplit("/", 1)[1]
         if method != "getUpdates":
             self.unknown(call)
-        given = self.check(call, call.json, (), ("offset", "limit", "timeout", "allowed_updates"))
+        given = self.check(call, self.parameters(call), (), ("offset", "limit", "timeout", "allowed_updates"))
         limit = self.whole(call, given, "limit", 100, 1, 100)
         if self.hook:
-            words = "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
+            words = "Conflict: can't use getUpdates method while webhook is active; "
+            words += "use deleteWebhook to delete the webhook first"
             raise feeds.Refused(409, {"ok": False, "error_code": 409, "description": words})
         offset = given.get("offset", 0)
         self.wants(call, offset >= 0, "a negative offset throws updates away")
@@ -109,6 +126,7 @@ class Feed(feeds.Feed):
 
     def expire(self):
         """Another poller takes over: this one's call ends with a conflict, and the next is fine again."""
-        words = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
+        words = "Conflict: terminated by other getUpdates request; "
+        words += "make sure that only one bot instance is running"
         self.refuse((409, {"ok": False, "error_code": 409, "description": words}))
         return True

@@ -10,8 +10,16 @@ import feeds
 OTHER = "906"
 FIELDS = {
     "dm_event.fields": {
-        "attachments", "created_at", "dm_conversation_id", "entities", "event_type", "id", "participant_ids",
-        "referenced_tweets", "sender_id", "text",
+        "attachments",
+        "created_at",
+        "dm_conversation_id",
+        "entities",
+        "event_type",
+        "id",
+        "participant_ids",
+        "referenced_tweets",
+        "sender_id",
+        "text",
     },
     "event_types": {"MessageCreate", "ParticipantsJoin", "ParticipantsLeave"},
     "expansions": {"attachments.media_keys", "participant_ids", "referenced_tweets.id", "sender_id"},
@@ -23,7 +31,10 @@ def snowflake(at, number):
 
 
 def moment(at):
-    return datetime.fromtimestamp(int(at * 1000) / 1000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return (
+        datetime.fromtimestamp(int(at * 1000) / 1000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+        + "Z"
+    )
 
 
 class Feed(feeds.Feed):
@@ -67,8 +78,17 @@ class Feed(feeds.Feed):
     def webhook(self, message):
         other = message["sender_id"]
         at = (int(message["id"]) >> 22) + 1_288_834_974_657
-        content = {"target": {"recipient_id": self.own}, "sender_id": other, "message_data": {"text": message["text"]}}
-        event = {"type": "message_create", "id": message["id"], "created_timestamp": str(at), "message_create": content}
+        content = {
+            "target": {"recipient_id": self.own},
+            "sender_id": other,
+            "message_data": {"text": message["text"]},
+        }
+        event = {
+            "type": "message_create",
+            "id": message["id"],
+            "created_timestamp": str(at),
+            "message_create": content,
+        }
         return {"for_user_id": self.own, "direct_message_events": [event], "users": {}}
 
     def problem(self, status, title, detail, **more):
@@ -92,12 +112,18 @@ class Feed(feeds.Feed):
             self.wants(call, not strange, f"{name} has {strange}")
         limit = self.whole(call, given, "max_results", 100, 1, 100)
         found = sorted(self.events, key=lambda one: int(one["id"]), reverse=True)
-        found = [e for e in found if time.time() - ((int(e["id"]) >> 22) + 1_288_834_974_657) / 1000 < 30 * feeds.DAY]
+        found = [
+            e
+            for e in found
+            if time.time() - ((int(e["id"]) >> 22) + 1_288_834_974_657) / 1000 < 30 * feeds.DAY
+        ]
         start = self.place(call, given)
         part = found[start : start + limit]
         meta = {"result_count": len(part)}
         if start + limit < len(found):
-            meta["next_token"] = base64.b32encode(f"{self.epoch}:{start + limit}".encode()).decode().rstrip("=")
+            meta["next_token"] = (
+                base64.b32encode(f"{self.epoch}:{start + limit}".encode()).decode().rstrip("=")
+            )
         answer = {"meta": meta}
         if part:
             people = sorted({one["sender_id"] for one in part})
@@ -111,20 +137,38 @@ class Feed(feeds.Feed):
         token = given["pagination_token"]
         epoch, start = base64.b32decode(token + "=" * (-len(token) % 8)).decode().split(":")
         if int(epoch) != self.epoch:
-            error = {"parameters": {"pagination_token": [token]}, "message": "The pagination_token is not valid"}
-            raise feeds.Refused(400, self.problem(400, "Invalid Request", "One or more parameters to your request was invalid.", errors=[error]))
+            error = {
+                "parameters": {"pagination_token": [token]},
+                "message": "The pagination_token is not valid",
+            }
+            raise feeds.Refused(
+                400,
+                self.problem(
+                    400,
+                    "Invalid Request",
+                    "One or more parameters to your request was invalid.",
+                    errors=[error],
+                ),
+            )
         return int(start)
 
     def renew(self, call):
         given = self.check(call, call.form, ("grant_type", "refresh_token", "client_id"))
         basic = base64.b64encode(b"client:s").decode()
-        self.wants(call, call.headers.get("authorization") == f"Basic {basic}", "a confidential client names itself")
+        self.wants(
+            call, call.headers.get("authorization") == f"Basic {basic}", "a confidential client names itself"
+        )
         if given["refresh_token"] != self.refresh:
             self.violations.append("a refresh token was used twice")
             words = "Value passed for the token was invalid."
             raise feeds.Refused(400, {"error": "invalid_request", "error_description": words})
         self.token, self.refresh = f"access-{secrets.token_hex(8)}", f"refresh-{secrets.token_hex(8)}"
-        answer = {"token_type": "bearer", "expires_in": 7200, "access_token": self.token, "refresh_token": self.refresh}
+        answer = {
+            "token_type": "bearer",
+            "expires_in": 7200,
+            "access_token": self.token,
+            "refresh_token": self.refresh,
+        }
         return 200, answer | {"scope": "dm.read tweet.read users.read offline.access"}
 
     def limits(self):
@@ -132,6 +176,10 @@ class Feed(feeds.Feed):
         headers = {"x-rate-limit-limit": "15", "x-rate-limit-remaining": "0", "x-rate-limit-reset": str(end)}
         body = self.problem(429, "Too Many Requests", "Too Many Requests")
         return [("x-rate-limit-reset", end - time.time(), (429, body, headers))]
+
+    def spent(self):
+        _, seconds, (_, _, headers) = self.limits()[0]
+        return seconds, headers
 
     def expire(self):
         with self.lock:

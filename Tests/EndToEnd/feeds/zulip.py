@@ -30,7 +30,10 @@ class Feed(feeds.Feed):
     def say(self, text, at=None, place=0, own=False):
         with self.lock:
             self.last += 1
-            people = [{"id": ME, "email": "hub", "full_name": "Hub"}, {"id": ADA, "email": "ada", "full_name": "Ada"}]
+            people = [
+                {"id": ME, "email": "hub", "full_name": "Hub"},
+                {"id": ADA, "email": "ada", "full_name": "Ada"},
+            ]
             message = {
                 "id": self.last,
                 "sender_id": ME if own else ADA,
@@ -50,7 +53,12 @@ class Feed(feeds.Feed):
             if place:
                 message |= {"type": "private", "display_recipient": people, "subject": ""}
             else:
-                message |= {"type": "stream", "stream_id": 4, "display_recipient": "general", "subject": "greetings"}
+                message |= {
+                    "type": "stream",
+                    "stream_id": 4,
+                    "display_recipient": "general",
+                    "subject": "greetings",
+                }
             self.messages.append(message)
             self.tell({"type": "message", "message": dict(message), "flags": []})
             return message
@@ -68,8 +76,18 @@ class Feed(feeds.Feed):
 
     def edit(self, message, text):
         at = int(time.time())
-        event = {"type": "update_message", "user_id": ADA, "rendering_only": False, "message_id": message["id"]}
-        event |= {"message_ids": [message["id"]], "flags": [], "edit_timestamp": at, "orig_content": message["content"]}
+        event = {
+            "type": "update_message",
+            "user_id": ADA,
+            "rendering_only": False,
+            "message_id": message["id"],
+        }
+        event |= {
+            "message_ids": [message["id"]],
+            "flags": [],
+            "edit_timestamp": at,
+            "orig_content": message["content"],
+        }
         message |= {"content": text, "last_edit_timestamp": at}
         self.tell(event | {"content": text, "is_me_message": False} | self.place(message))
 
@@ -81,7 +99,12 @@ class Feed(feeds.Feed):
         self.tell(event | self.place(message) | topic)
 
     def react(self, message):
-        reaction = {"emoji_name": "+1", "emoji_code": "1f44d", "reaction_type": "unicode_emoji", "user_id": ADA}
+        reaction = {
+            "emoji_name": "+1",
+            "emoji_code": "1f44d",
+            "reaction_type": "unicode_emoji",
+            "user_id": ADA,
+        }
         message["reactions"] = [reaction]
         user = {"user_id": ADA, "email": "ada", "full_name": "Ada"}
         self.tell({"type": "reaction", "op": "add", "message_id": message["id"], "user": user} | reaction)
@@ -107,8 +130,17 @@ class Feed(feeds.Feed):
     def route(self, call):
         path = call.path.removeprefix("/api/v1/").split("/")
         match (call.method, *path):
+            case ("GET", "server_settings"):
+                versions = {"zulip_version": "11.0", "zulip_feature_level": 300}
+                return 200, {"result": "success", "msg": ""} | versions
             case ("GET", "users", "me"):
-                return 200, {"result": "success", "msg": "", "user_id": ME, "full_name": "Hub", "is_bot": True}
+                return 200, {
+                    "result": "success",
+                    "msg": "",
+                    "user_id": ME,
+                    "full_name": "Hub",
+                    "is_bot": True,
+                }
             case ("POST", "register"):
                 return self.register(call)
             case ("GET", "events"):
@@ -120,18 +152,40 @@ class Feed(feeds.Feed):
                 found = next((one for one in self.messages if one["id"] == int(number)), None)
                 if found is None:
                     raise self.error(400, "BAD_REQUEST", "Invalid message(s)")
-                return 200, {"result": "success", "msg": "", "message": found, "raw_content": found["content"]}
+                return 200, {
+                    "result": "success",
+                    "msg": "",
+                    "message": found,
+                    "raw_content": found["content"],
+                }
         self.unknown(call)
 
     def register(self, call):
-        optional = ("event_types", "fetch_event_types", "apply_markdown", "client_gravatar", "client_capabilities")
-        given = self.check(call, call.form, (), optional + ("all_public_streams", "include_subscribers", "narrow"))
+        optional = (
+            "event_types",
+            "fetch_event_types",
+            "apply_markdown",
+            "client_gravatar",
+            "client_capabilities",
+        )
+        given = self.check(
+            call, call.form, (), optional + ("all_public_streams", "include_subscribers", "narrow")
+        )
         types = json.loads(given.get("event_types", "[]"))
         self.wants(call, set(types) <= TYPES, f"unknown events {types}")
         name = f"{secrets.token_hex(4)}:{len(self.queues)}"
         self.queues[name] = {"types": set(types), "events": [], "last": -1}
-        answer = {"result": "success", "msg": "", "queue_id": name, "last_event_id": -1, "zulip_feature_level": 300}
-        return 200, answer | {"max_message_id": self.last if self.messages else -1, "event_queue_longpoll_timeout_seconds": 90}
+        answer = {
+            "result": "success",
+            "msg": "",
+            "queue_id": name,
+            "last_event_id": -1,
+            "zulip_feature_level": 300,
+        }
+        return 200, answer | {
+            "max_message_id": self.last if self.messages else -1,
+            "event_queue_longpoll_timeout_seconds": 90,
+        }
 
     def events(self, call):
         given = self.check(call, call.query, ("queue_id",), ("last_event_id", "dont_block"))
@@ -142,7 +196,12 @@ class Feed(feeds.Feed):
         last = int(given.get("last_event_id", -1))
         queue["events"] = [event for event in queue["events"] if event["id"] > last]
         deadline = time.monotonic() + (0 if given.get("dont_block") == "true" else 1.0)
-        while not queue["events"] and not self.refusals and not self.revoked and given["queue_id"] in self.queues:
+        while (
+            not queue["events"]
+            and not self.refusals
+            and not self.revoked
+            and given["queue_id"] in self.queues
+        ):
             if not self.lock.wait(max(0, deadline - time.monotonic())):
                 break
         found = list(queue["events"])
@@ -163,18 +222,40 @@ class Feed(feeds.Feed):
         at = [one for one in self.messages if one["id"] == anchor]
         newer = [one for one in self.messages if one["id"] > anchor]
         part = (older[-before:] if before else []) + at + newer[:after]
-        flags = {"found_oldest": before >= len(older), "found_newest": after >= len(newer), "found_anchor": bool(at)}
-        answer = {"result": "success", "msg": "", "messages": [m | {"flags": []} for m in part], "anchor": anchor}
+        flags = {
+            "found_oldest": before >= len(older),
+            "found_newest": after >= len(newer),
+            "found_anchor": bool(at),
+        }
+        answer = {
+            "result": "success",
+            "msg": "",
+            "messages": [m | {"flags": []} for m in part],
+            "anchor": anchor,
+        }
         return 200, answer | flags | {"history_limited": False}
 
     def limits(self):
-        body = {"result": "error", "msg": "API usage exceeded rate limit", "retry-after": 2.4, "code": "RATE_LIMIT_HIT"}
+        body = {
+            "result": "error",
+            "msg": "API usage exceeded rate limit",
+            "retry-after": 2.4,
+            "code": "RATE_LIMIT_HIT",
+        }
         old = {"result": "error", "msg": "API usage exceeded rate limit", "code": "RATE_LIMIT_HIT"}
-        headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Limit": "200", "X-RateLimit-Reset": str(time.time() + 2.4)}
+        headers = {
+            "X-RateLimit-Remaining": "0",
+            "X-RateLimit-Limit": "200",
+            "X-RateLimit-Reset": str(time.time() + 2.4),
+        }
         return [
             ("retry-after in JSON", 2.4, (429, body, headers | {"Retry-After": "2.4"})),
             ("Retry-After", 2, (429, old, {"Retry-After": "2"})),
         ]
+
+    def spent(self):
+        end = str(time.time() + 2.5)
+        return 2.5, {"X-RateLimit-Remaining": "0", "X-RateLimit-Limit": "200", "X-RateLimit-Reset": end}
 
     def expire(self):
         """The server throws the queue away, as it does after ten minutes of silence and at its upgrades."""
