@@ -60,6 +60,14 @@ package struct PollJob: Sendable, Equatable {
     case history(notBefore: Timestamp)
     /// Everything since this time once more, to fill holes.
     case sweep(since: Timestamp)
+
+    /// How far back it goes; nil: it goes on from the cursor.
+    var limit: Timestamp? {
+      switch self {
+      case .live: nil
+      case .history(let time), .sweep(let time): time
+      }
+    }
   }
 
   package var mode: Mode
