@@ -57,7 +57,8 @@ package struct OutboundWorkers: Sendable {
     worker = OutboxWorker(loop: loop, runner: runner, store: parts.store, relay: parts.relay, log: node.log)
     let poller = PollRunner(
       store: parts.store, writers: parts.writers, caller: caller, mailboxes: mailboxes, gate: gate,
-      tokens: tokens, keys: node.keys, ids: parts.ids, clock: node.clock, metrics: parts.metrics,
+      tokens: tokens, states: states, keys: node.keys, ids: parts.ids, clock: node.clock,
+      metrics: parts.metrics,
       log: node.log, loop: loop, pace: configuration.pollingPace)
     let giver = PollReturn(
       store: parts.store, gate: gate, states: states, keys: node.keys, clock: node.clock,
