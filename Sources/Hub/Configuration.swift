@@ -88,6 +88,9 @@ package struct HubConfiguration: Sendable {
   package var shardCount = 1
   /// Seconds between two sweeps of an account that has webhooks.
   package var sweepSeconds = 900
+  /// How often accounts are polled, in percent of the usual.
+  package var pollingPercent = 100
+  var pollingPace: Double { Double(pollingPercent) / 100 }
   /// Whether files that are named by URL may be fetched from this machine and its network. For development.
   package var allowsPrivateAddresses = false
   /// Group-commit writers; accounts are dealt to them by hash.

@@ -76,12 +76,14 @@ package struct OutboundWorkers: Sendable {
       uploadSeconds: configuration.files.uploadSeconds, log: node.log)
     let poller = PollRunner(
       store: parts.store, writers: parts.writers, caller: caller, mailboxes: mailboxes, gate: gate,
-      tokens: tokens, keys: node.keys, ids: parts.ids, clock: node.clock, metrics: parts.metrics,
-      log: node.log, loop: loop)
+      tokens: tokens, states: states, keys: node.keys, ids: parts.ids, clock: node.clock,
+      metrics: parts.metrics,
+      log: node.log, loop: loop, pace: configuration.pollingPace)
     let giver = PollReturn(
       store: parts.store, gate: gate, states: states, keys: node.keys, clock: node.clock,
       metrics: parts.metrics,
-      log: node.log, loop: loop, sweepSeconds: Double(configuration.sweepSeconds))
+      log: node.log, loop: loop, sweepSeconds: Double(configuration.sweepSeconds),
+      pace: configuration.pollingPace)
     scheduler = PollScheduler(
       loop: loop, runner: poller, giver: giver, store: parts.store, log: node.log, node: "\(parts.nodeID)")
   }

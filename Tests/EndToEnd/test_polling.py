@@ -50,15 +50,15 @@ class Updates:
             return self.failures.pop(0)
         offset = call.json.get("offset", 0)
         with self.lock:
-            self.open[bot] = self.open.get(bot, 0) + 1
-            if self.open[bot] > 1:
+            self.open.setdefault(bot, set()).add(call.number)
+            if len(self.open[bot]) > 1:
                 self.clashes += 1
             self.polled[bot] = time.monotonic()
             deadline = time.monotonic() + self.wait
             while not (found := [u for u in self.updates.get(bot, []) if u["update_id"] >= offset]):
                 if not self.lock.wait(deadline - time.monotonic()):
                     break
-            self.open[bot] -= 1
+            self.open.get(bot, set()).discard(call.number)
             return 200, {"ok": True, "result": found[:100]}
 
 
@@ -220,7 +220,7 @@ def test_killed_between_fetching_and_committing_nothing_is_lost_or_doubled(own_h
 
 
 def test_of_three_nodes_one_polls_an_account_and_another_takes_over(updates):
-    accounts = 60
+    accounts = 200
     platform = updates(wait=3)
     with Cluster("nodes") as server:
         shared = {"DATABASE_URL": server.url, "JWT_SECRET": unique("secret") * 3, "ENCRYPTION_KEY": "00" * 32, "HUB_SHARDS": "1"}
@@ -244,6 +244,7 @@ def test_of_three_nodes_one_polls_an_account_and_another_takes_over(updates):
             for number in range(accounts):
                 platform.say(f"{number}:t", 1, "x", chat=number + 1)
             wait_until(lambda: user.unread()["totalUnread"] == accounts, 20, "a message from each")
+            assert platform.clashes == 0
         finally:
             for hub in hubs:
                 hub.close()

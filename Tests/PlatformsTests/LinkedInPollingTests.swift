@@ -11,14 +11,15 @@ import Testing
     [
       "notificationId": .integer(Int64(number)), "organizationalEntity": "urn:li:organization:12345",
       "action": "COMMENT", "sourcePost": "urn:li:share:1",
-      "lastModifiedAt": .integer((ChatJobs.now.seconds - 30) * 1_000),
+      "lastModifiedAt": .integer((ChatJobs.now.seconds + 30) * 1_000),
     ]
   }
 
   @Test("begins now, then asks from there on, page by page")
   func live() throws {
     let begun = try ChatJobs.poll("linkedin", Self.secrets) { _ in throw ChatJobs.Unexpected() }
-    #expect(begun.cursor == ["since": .integer(ChatJobs.now.seconds * 1_000)])
+    let begin = JSONValue.integer(ChatJobs.now.seconds * 1_000)
+    #expect(begun.cursor == ["since": begin, "begin": begin])
     let later = Timestamp(seconds: ChatJobs.now.seconds + 900)
     let polled = try ChatJobs.poll("linkedin", cursor: begun.cursor, Self.secrets, now: later) { request in
       let start = Int(ChatJobs.query(request, "start") ?? "") ?? 0
@@ -36,7 +37,7 @@ import Testing
     #expect(ChatJobs.header(request, "LinkedIn-Version")?.utf8.count == 6)
     #expect(polled.calls.count == 2 && polled.calls[1].url.contains(range))
     #expect(Set(polled.messages.map(\.externalID)).count == 70 && polled.faults.isEmpty)
-    #expect(polled.cursor == ["since": .integer(later.seconds * 1_000)])
+    #expect(polled.cursor == ["since": .integer(later.seconds * 1_000), "begin": begin])
   }
 
   @Test("the webhook and a poll name the same notification alike")

@@ -25,6 +25,7 @@ import Testing
     Case(headers: [APIField("X-RateLimit-Reset-After", "0.25")], seconds: 0.25),
     Case(headers: [APIField("x-rate-limit-reset", "1795219260")], seconds: 60),
     Case(headers: [APIField("X-RateLimit-Reset", "2026-11-21T00:01:00.000Z")], seconds: 60),
+    Case(headers: [APIField("X-RateLimit-Reset", "2026-11-21T00:01:00.750Z")], seconds: 60.75),
     Case(headers: [APIField("x-ratelimit-reset", "1795219260000")], seconds: 60),
     Case(headers: [APIField("ratelimit-reset", "7")], seconds: 7),
     Case(headers: [APIField("ratelimit-reset", "7")], status: 200, seconds: nil),

@@ -29,7 +29,7 @@ import Testing
   func mattermost() throws {
     let me = Dialogue.answer(["id": "hub"], ["Date": "Sat, 21 Nov 2026 00:00:00 GMT"])
     let begun = try #require(try Self.poll("mattermost", cursor: nil, [me]).page)
-    #expect(begun.cursor == ["user": "hub", "since": 1_795_219_200_000])
+    #expect(begun.cursor == ["user": "hub", "since": 1_795_219_200_000, "begin": 1_795_219_200_000])
     #expect(begun.content == Normalised())
     let channels = Dialogue.answer(
       [
@@ -41,7 +41,7 @@ import Testing
     // A minute before what was read already.
     #expect(ask.query == ["since": "1795219140000"])
     let posts = Dialogue.answer([
-      "order": ["p1", "p2"],
+      "order": ["p2", "p1"],
       "posts": [
         "p1": Self.post(
           "p1",
@@ -70,7 +70,7 @@ import Testing
     // Of two people both are known: who has none took it back.
     #expect(page.content.reactions.map(\.actor.id) == ["ana", "hub"])
     #expect(page.content.reactions.map(\.change) == [.replace(["👍"]), .replace([])])
-    #expect(page.cursor == ["user": "hub", "since": 1_795_219_260_000])
+    #expect(page.cursor == ["user": "hub", "since": 1_795_219_260_000, "begin": 1_795_219_200_000])
     #expect(!page.hasMore)
   }
 
@@ -145,13 +145,13 @@ import Testing
       "result": [
         "updated": [
           [
+            "_id": "m2", "rid": "r1", "msg": "mine", "ts": "2026-11-21T00:00:04.000Z", "tmid": "m1",
+            "u": ["_id": "u1", "username": "hub"],
+          ],
+          [
             "_id": "m1", "rid": "r1", "msg": "new", "ts": "2026-11-21T00:00:01.000Z", "u": user,
             "editedAt": "2026-11-21T00:00:02.000Z", "_updatedAt": "2026-11-21T00:00:03.000Z",
             "reactions": [":+1:": ["usernames": ["hub"]]],
-          ],
-          [
-            "_id": "m2", "rid": "r1", "msg": "mine", "ts": "2026-11-21T00:00:04.000Z", "tmid": "m1",
-            "u": ["_id": "u1", "username": "hub"],
           ],
         ],
         "deleted": [["_id": "m3", "_deletedAt": "2026-11-21T00:00:05.000Z"]],

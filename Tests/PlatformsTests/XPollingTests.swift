@@ -121,9 +121,8 @@ import Testing
     #expect(
       platform.canPoll(ChatJobs.secrets(Self.secrets))
         && !platform.canPoll(ChatJobs.secrets(["accessToken": "T"])))
-    let cursor: JSONValue = ["since": "1", "newest": "1", "page": "gone"]
     let cases: [(Int, JSONValue?, APIFailure.Remedy)] = [
-      (429, nil, .pauseAccount(seconds: 5)), (400, cursor, .restart), (400, nil, .none),
+      (429, nil, .pauseAccount(seconds: 5)), (400, nil, .none),
       (500, nil, .later(seconds: nil)),
     ]
     for (status, cursor, remedy) in cases {

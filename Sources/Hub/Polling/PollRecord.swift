@@ -51,7 +51,7 @@ enum PollRecord {
       }
     let cursor = headers[cursorHeader].flatMap { try? JSONValue(parsing: $0.utf8) }
     return PollJob(
-      mode: mode, cursor: cursor, account: account, secrets: secrets, now: receivedAt)
+      mode: mode, cursor: cursor, account: account, secrets: secrets, now: receivedAt, pace: .infinity)
   }
 
   static func answers(_ body: [UInt8]) -> [APIAnswer] {

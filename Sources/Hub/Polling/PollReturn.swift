@@ -33,6 +33,8 @@ package struct PollReturn: Sendable {
   package let loop: EventLoop
   /// Between two sweeps of an account with webhooks.
   package let sweepSeconds: Double
+  /// How many times sooner than usual accounts are polled.
+  package let pace: Double
 
   func giveBack(_ poll: TakenPoll, _ end: PollEnd) async {
     let plan = (PlatformCatalogue.named(poll.platform) as? any PolledPlatform)?.polling
@@ -44,7 +46,7 @@ package struct PollReturn: Sendable {
     case .lost: failures = poll.failures
     case .unavailable: wait = 2
     case .idle(let found):
-      interval = Self.interval(poll, plan, found: found, sweepSeconds: sweepSeconds)
+      interval = Self.interval(poll, plan, found: found, sweepSeconds: sweepSeconds, pace: pace)
       wait = interval * (1 + Double(HubNode.random() % 100) / 1_000)
       if poll.failures > 0 { await connected(poll) }
     case .failed(let failure):
@@ -66,11 +68,11 @@ package struct PollReturn: Sendable {
 
   /// Seconds until the next poll: few while messages come, more and more while none do.
   static func interval(
-    _ poll: TakenPoll, _ plan: PollingPlan?, found: Bool, sweepSeconds: Double
+    _ poll: TakenPoll, _ plan: PollingPlan?, found: Bool, sweepSeconds: Double, pace: Double
   ) -> Double {
     if poll.isSweep { return sweepSeconds }
-    let least = Double(plan?.intervalMin ?? 5)
-    let most = Double(plan?.intervalMax ?? 300)
+    let least = Double(plan?.intervalMin ?? 5) / pace
+    let most = Double(plan?.intervalMax ?? 300) / pace
     return found ? least : min(max(poll.intervalSeconds, least) * 1.5, most)
   }
 

@@ -23,12 +23,15 @@ package struct PollRunner: Sendable {
   package let mailboxes: MailboxConnector
   package let gate: RateGate
   package let tokens: TokenKeeper
+  package let states: AccountStates
   package let keys: KeyRing
   package let ids: IDSource
   package let clock: WallClock
   package let metrics: HubMetrics
   package let log: Logger
   package let loop: EventLoop
+  /// How many times sooner than usual accounts are polled.
+  package let pace: Double
 
   private struct Reader {
     let account: Account
@@ -43,6 +46,8 @@ package struct PollRunner: Sendable {
     var hasHistoryFailed = false
     var sweepCursor: JSONValue?
     var found = false
+    /// Since it failed no page was read.
+    var isFailing: Bool
   }
 
   /// Reads until there is nothing more for now. Cancelling it ends it.
@@ -69,7 +74,8 @@ package struct PollRunner: Sendable {
     var reader = Reader(
       account: account, platform: platform, poll: poll, pages: pages, end: loop.now + Self.holdMax,
       cursor: poll.cursor, historyCursor: poll.historyCursor,
-      isHistoryDue: poll.isHistoryDue && platform.polling.hasHistory, sweepCursor: poll.sweepCursor)
+      isHistoryDue: poll.isHistoryDue && platform.polling.hasHistory, sweepCursor: poll.sweepCursor,
+      isFailing: poll.failures > 0)
     let end = await read(&reader)
     await pages.close()
     return end
@@ -138,7 +144,8 @@ package struct PollRunner: Sendable {
       }
     var job = PollJob(
       mode: mode, cursor: cursor, account: reader.account.externalID, secrets: reader.account.secrets,
-      now: clock.now(), mayWait: !reader.isHistoryDue || reader.hasHistoryFailed)
+      now: clock.now(), mayWait: !reader.isHistoryDue || reader.hasHistoryFailed,
+      pace: pace)
     switch await found(&job, reader) {
     case .failure(let failure): return .failure(.failed(failure))
     case .success(let found):
@@ -146,8 +153,22 @@ package struct PollRunner: Sendable {
       guard await keep(found, job, &reader) else {
         return .failure(Task.isCancelled ? .lost : .unavailable)
       }
+      if reader.isFailing {
+        // A platform that waits for news may be read for minutes: its users are told now.
+        reader.isFailing = false
+        await states.set(reader.account, .connected, reason: nil, action: nil)
+      }
+      rest(after: found.source, reader.account)
       return .success(found.page.hasMore)
     }
+  }
+
+  /// Where nothing is left of the platform's window, nothing is asked until the next one.
+  private func rest(after source: FoundPage.Source, _ account: Account) {
+    guard case .answers(let answers) = source, let answer = answers.last, RetryAfter.remaining(answer) == 0,
+      let seconds = RetryAfter.seconds(answer, now: clock.now())
+    else { return }
+    gate.pauseAccount(account, seconds: seconds, now: clock.now())
   }
 
   /// A page, with another access token where the first is refused.
@@ -181,8 +202,12 @@ package struct PollRunner: Sendable {
         if before != page.cursor { guard try await store.pollPage(poll, mark) else { return false } }
       } else {
         guard try await store.holds(poll) else { return false }
-        try await commit(delivery(found, job, reader, mark), mode: job.mode)
-        if case .history = job.mode {} else { reader.found = true }
+        if case .history = job.mode {
+          try await keepHistory(found, job, reader, mark)
+        } else {
+          try await commit(delivery(found, page.content, job, reader, mark))
+          reader.found = true
+        }
       }
     } catch {
       log.warning(
@@ -205,27 +230,41 @@ package struct PollRunner: Sendable {
     }
   }
 
-  private func commit(_ delivery: ParsedDelivery, mode: PollJob.Mode) async throws {
-    if case .history = mode {
-      _ = try await IngestStatement.run(
-        [delivery], on: store.writer, ids: ids, notify: false, quiet: true)
-      return
+  /// What was said since the account is there is news, however it was found. It is stored first: a page that
+  /// is read again finds it there.
+  private func keepHistory(
+    _ found: FoundPage, _ job: PollJob, _ reader: Reader, _ mark: PollMark
+  ) async throws {
+    let before = reader.poll.historyBefore ?? .latest
+    var (news, history) = (Normalised(), Normalised(faults: found.page.content.faults))
+    for item in found.page.content.items {
+      if case .message(let message) = item, message.sentAt >= before {
+        news.add([item])
+      } else {
+        history.add([item])
+      }
     }
+    if !news.items.isEmpty { try await commit(delivery(found, news, job, reader, nil)) }
+    _ = try await IngestStatement.run(
+      [delivery(found, history, job, reader, mark)], on: store.writer, ids: ids, notify: false, quiet: true)
+  }
+
+  private func commit(_ delivery: ParsedDelivery) async throws {
     try await IngestWriter.writer(for: delivery.account, among: writers).commit(delivery)
   }
 
   private func delivery(
-    _ found: FoundPage, _ job: PollJob, _ reader: Reader, _ mark: PollMark
+    _ found: FoundPage, _ content: Normalised, _ job: PollJob, _ reader: Reader, _ mark: PollMark?
   ) -> ParsedDelivery {
     let (body, headers) = PollRecord.line(job, found.source)
-    let faults = found.page.content.faults
+    let faults = content.faults
     let more = faults.count > 1 ? " (and \(faults.count - 1) more)" : ""
     return ParsedDelivery(
       id: ids.next(), tenant: reader.account.tenant, account: reader.account.id,
       platform: reader.platform.name.rawValue, receivedAt: job.now,
       headers: String(decoding: headers.encoded(), as: UTF8.self), body: body, hash: Digest.sha256(body),
       parserVersion: reader.platform.parserVersion,
-      outcome: faults.first.map { .dead(reason: "\($0)\(more)") } ?? .done, items: found.page.content.items,
+      outcome: faults.first.map { .dead(reason: "\($0)\(more)") } ?? .done, items: content.items,
       poll: mark)
   }
 }

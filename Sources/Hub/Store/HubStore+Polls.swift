@@ -19,6 +19,8 @@ package struct TakenPoll: Sendable {
   package let isHistoryDue: Bool
   package let historyCursor: JSONValue?
   package let historyAfter: Timestamp?
+  /// Messages from then on are no history; nil: nobody kept when it became due.
+  package let historyBefore: Timestamp?
   package let sweepCursor: JSONValue?
   package let sweptAt: Timestamp?
 }
@@ -52,7 +54,8 @@ extension HubStore {
       """
       SELECT tenant_id, account_id, platform, role, interval_seconds, failures, token, cursor, history,
         history_cursor, history_after, sweep_cursor, swept_at,
-        (SELECT a.key FROM accounts a WHERE a.tenant_id = p.tenant_id AND a.id = p.account_id)
+        (SELECT a.key FROM accounts a WHERE a.tenant_id = p.tenant_id AND a.id = p.account_id),
+        history_before
       FROM take_polls($1, $2) p
       """, [.text(node), .int4(Int32(clamping: limit))])
     return try rows.map { row in
@@ -63,6 +66,7 @@ extension HubStore {
         failures: try row.int(5), token: try row.int64(6), cursor: Self.json(try row.optionalBytes(7)),
         isHistoryDue: try row.string(8) == "due", historyCursor: Self.json(try row.optionalBytes(9)),
         historyAfter: try row.optionalTimestamp(10).map { Timestamp($0) },
+        historyBefore: try row.optionalTimestamp(14).map { Timestamp($0) },
         sweepCursor: Self.json(try row.optionalBytes(11)),
         sweptAt: try row.optionalTimestamp(12).map { Timestamp($0) })
     }

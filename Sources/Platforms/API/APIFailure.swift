@@ -83,7 +83,10 @@ package enum RetryAfter {
     guard answer.status == 429 || remaining(answer) == 0 else { return nil }
     for name in ["x-rate-limit-reset", "x-ratelimit-reset", "ratelimit-reset"] {
       guard let text = answer.header(name) else { continue }
-      if let time = Timestamp(rfc3339: text) { return Double(time.seconds - now.seconds) }
+      if let time = Timestamp(rfc3339: text) {
+        // Never before its end: fractions count, and now is taken as the second that it is in.
+        return Double(time.microseconds) / 1_000_000 - Double(now.seconds)
+      }
       guard let number = Double(text), number.isFinite else { continue }
       if number > 100_000_000_000 { return number / 1_000 - Double(now.seconds) }
       return number > 1_000_000_000 ? number - Double(now.seconds) : number

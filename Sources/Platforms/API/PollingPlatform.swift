@@ -60,6 +60,14 @@ package struct PollJob: Sendable, Equatable {
     case history(notBefore: Timestamp)
     /// Everything since this time once more, to fill holes.
     case sweep(since: Timestamp)
+
+    /// How far back it goes; nil: it goes on from the cursor.
+    var limit: Timestamp? {
+      switch self {
+      case .live: nil
+      case .history(let time), .sweep(let time): time
+      }
+    }
   }
 
   package var mode: Mode
@@ -72,10 +80,13 @@ package struct PollJob: Sendable, Equatable {
   package var now: Timestamp
   /// The platform may keep the question until there is news. False: something else waits behind this page.
   package var mayWait: Bool
+  /// How many times sooner than usual the platform is asked again. A stored poll that is read once more was asked
+  /// for, however soon it was: its pace is without end.
+  package var pace: Double
 
   package init(
     mode: Mode = .live, cursor: JSONValue? = nil, account: String? = nil, secrets: AccountSecrets,
-    token: String? = nil, now: Timestamp, mayWait: Bool = true
+    token: String? = nil, now: Timestamp, mayWait: Bool = true, pace: Double = 1
   ) {
     self.mode = mode
     self.cursor = cursor
@@ -84,6 +95,7 @@ package struct PollJob: Sendable, Equatable {
     self.token = token
     self.now = now
     self.mayWait = mayWait
+    self.pace = pace
   }
 }
 

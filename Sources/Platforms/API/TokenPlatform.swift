@@ -24,27 +24,34 @@ package struct AccessToken: Sendable, Equatable {
   }
 }
 
-extension TokenPlatform {
+/// The answer of an OAuth 2.0 token endpoint (RFC 6749 5.1).
+enum BearerGrant {
   /// Longer lives are taken as this: a year.
-  private var secondsMax: Int64 { 31_536_000 }
+  private static let secondsMax: Int64 = 31_536_000
 
-  /// The answer of an OAuth 2.0 token endpoint (RFC 6749 5.1, 5.2).
-  package func token(from answer: APIAnswer, now: Timestamp) -> Result<AccessToken, APIFailure> {
+  /// nil: it is no token.
+  static func token(from answer: APIAnswer, now: Timestamp) -> AccessToken? {
     let json = answer.json
-    guard answer.isSuccess, let value = json?["access_token"]?.string else {
-      let reason = json?["error_description"]?.string ?? json?["error"]?.string
-      // The grant is gone: nobody but a person can give another.
-      if ["invalid_grant", "invalid_client", "unauthorized_client"].contains(json?["error"]?.string) {
-        return .failure(
-          APIFailure(reason ?? "the grant is not valid", .credentials(action: "connect the account again")))
-      }
-      return .failure(APIFailure(answer, reason: reason, isRepeatable: true, now: now))
-    }
+    guard answer.isSuccess, let value = json?["access_token"]?.string else { return nil }
     let given = json?["expires_in"]?.integer ?? json?["expires_in"]?.string.flatMap { Int64($0) } ?? 3_600
     let seconds = min(max(given, 0), secondsMax)
-    return .success(
-      AccessToken(
-        value: value, expiresAt: Timestamp(seconds: now.seconds + seconds),
-        refresh: json?["refresh_token"]?.string))
+    return AccessToken(
+      value: value, expiresAt: Timestamp(seconds: now.seconds + seconds),
+      refresh: json?["refresh_token"]?.string)
+  }
+}
+
+extension TokenPlatform {
+  /// The answer of an OAuth 2.0 token endpoint (RFC 6749 5.1, 5.2).
+  package func token(from answer: APIAnswer, now: Timestamp) -> Result<AccessToken, APIFailure> {
+    if let token = BearerGrant.token(from: answer, now: now) { return .success(token) }
+    let json = answer.json
+    let reason = json?["error_description"]?.string ?? json?["error"]?.string
+    // The grant is gone: nobody but a person can give another.
+    if ["invalid_grant", "invalid_client", "unauthorized_client"].contains(json?["error"]?.string) {
+      return .failure(
+        APIFailure(reason ?? "the grant is not valid", .credentials(action: "connect the account again")))
+    }
+    return .failure(APIFailure(answer, reason: reason, isRepeatable: true, now: now))
   }
 }

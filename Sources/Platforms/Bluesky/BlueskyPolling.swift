@@ -6,6 +6,7 @@ import Messaging
 /// history lists the conversations and reads each from its newest message down.
 extension BlueskyPlatform: PollingPlatform {
   private static let pageMax = 100
+  private static let overlapSeconds: Int64 = 120
   /// Conversations of a page of the log whose people are asked for.
   private static let questionsMax = 20
 
@@ -119,24 +120,34 @@ extension BlueskyPlatform: PollingPlatform {
     members["page"] = isOver ? nil : page.map { .string($0) }
     let left = isOver ? Array(convos.dropFirst()) : convos
     members["convos"] = .array(left)
-    return .page(
-      PollPage(content, cursor: .object(members), hasMore: !left.isEmpty || members["next"] != nil))
+    let hasMore = !left.isEmpty || members["next"] != nil || Self.turns(&members, job)
+    return .page(PollPage(content, cursor: .object(members), hasMore: hasMore))
+  }
+
+  /// All conversations were read. - Returns: whether another pass follows.
+  private static func turns(_ members: inout [String: JSONValue], _ job: PollJob) -> Bool {
+    HistoryPass.turn(&members, isLast: true, now: job.now, overlapSeconds: overlapSeconds)
   }
 
   private func list(_ job: PollJob, _ answers: [APIAnswer], _ notBefore: Timestamp) -> PollStep {
     let next = job.cursor?["next"]?.string
+    let from = HistoryPass.from(job) ?? notBefore
     guard let answer = answers.first else {
       return .call(call("listConvos", job, [("limit", "50"), ("cursor", next)]))
     }
     let convos = (answer.json?["convos"]?.array ?? []).filter { convo in
       let last = convo["lastMessage"]?["sentAt"]?.string.flatMap { Timestamp(rfc3339: $0) }
-      return convo["id"]?.string != nil && (last.map { $0 >= notBefore } ?? false)
+      return convo["id"]?.string != nil && (last.map { $0 >= from } ?? false)
     }
-    var members: [String: JSONValue] = ["convos": .array(convos.map(Self.kept))]
+    var members = HistoryPass.members(of: job)
+    members["convos"] = .array(convos.map(Self.kept))
     let following = answer.json?["cursor"]?.string
-    if following != next { members["next"] = following.map { .string($0) } }
-    return .page(
-      PollPage(cursor: .object(members), hasMore: !convos.isEmpty || members["next"] != nil))
+    if let following, following != next {
+      members["next"] = .string(following)
+      _ = HistoryPass.turn(&members, isLast: false, now: job.now, overlapSeconds: Self.overlapSeconds)
+    }
+    let hasMore = !convos.isEmpty || members["next"] != nil || Self.turns(&members, job)
+    return .page(PollPage(cursor: .object(members), hasMore: hasMore))
   }
 
   /// What a cursor keeps of a conversation: who is in it.

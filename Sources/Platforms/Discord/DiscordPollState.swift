@@ -67,6 +67,8 @@ struct DiscordPollState {
   private static let threadTypes: Set<Int64> = [10, 11, 12]
 
   private(set) var user: String?
+  /// When the first poll was: from then on messages are news.
+  private var startedAt: Timestamp?
   private var guildIDs: [String] = []
   private var channels: [String: Channel] = [:]
   private var guildsAt: Int64?
@@ -120,7 +122,10 @@ struct DiscordPollState {
 
   // MARK: What was answered
 
-  mutating func identify(_ json: JSONValue) { user = json["id"]?.identifier ?? "" }
+  mutating func identify(_ json: JSONValue, _ job: PollJob) {
+    user = json["id"]?.identifier ?? ""
+    startedAt = job.now
+  }
 
   mutating func guilds(_ found: [JSONValue], _ job: PollJob) {
     let wanted = Set(Self.list(job.secrets.first(DiscordAPI.guildsField)))
@@ -167,9 +172,9 @@ struct DiscordPollState {
     }
   }
 
-  /// The first round begins now; what is found later was made since the round before.
+  /// The first round begins with the first poll; what is found later was made since the round before.
   private func begins(_ job: PollJob) -> Timestamp {
-    lastRoundAt.map { Timestamp(seconds: $0) } ?? job.now
+    lastRoundAt.map { Timestamp(seconds: $0) } ?? startedAt ?? job.now
   }
 
   private func isDue(_ channel: Channel, _ job: PollJob) -> Bool {
@@ -229,6 +234,7 @@ struct DiscordPollState {
 extension DiscordPollState {
   init(_ json: JSONValue?) {
     user = json?["user"]?.string
+    startedAt = json?["startedAt"]?.integer.map { Timestamp(microseconds: $0) }
     guildIDs = (json?["guilds"]?.array ?? []).compactMap(\.string)
     guildsAt = json?["guildsAt"]?.integer
     roundAt = json?["roundAt"]?.integer
@@ -248,6 +254,7 @@ extension DiscordPollState {
     var members: [String: JSONValue] = ["channels": .object(channels.mapValues(Self.json))]
     members["user"] = user.map { .string($0) }
     members["guilds"] = .array(guildIDs.map { .string($0) })
+    members["startedAt"] = startedAt.map { .integer($0.microseconds) }
     members["guildsAt"] = guildsAt.map { .integer($0) }
     members["roundAt"] = roundAt.map { .integer($0) }
     members["lastRoundAt"] = lastRoundAt.map { .integer($0) }

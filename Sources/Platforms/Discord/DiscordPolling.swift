@@ -66,7 +66,7 @@ extension DiscordPlatform: PollingPlatform {
   ) -> Normalised {
     switch task {
     case .nothing: break
-    case .identity: state.identify(json)
+    case .identity: state.identify(json, job)
     case .guilds: state.guilds(json.array ?? [], job)
     case .directs: state.list(json.array ?? [], guild: nil, task, job)
     case .guild(let id): state.list(json.array ?? [], guild: id, task, job)

@@ -18,6 +18,9 @@ extension GoogleChatPlatform: PollingPlatform {
     if let answer = answers.last, !answer.isSuccess {
       // A space that the app was taken out of must not hold up the others.
       let failure = GoogleChatAPI.failure(answer, isRepeatable: true, now: job.now)
+      if answer.status == 400, let cursor = Self.restarted(job.cursor) {
+        return .page(PollPage(cursor: cursor, hasMore: job.mode != .live))
+      }
       guard job.cursor?["rooms"]?[0] != nil, failure.remedy == .none else { return .failed(failure) }
     }
     switch job.mode {
@@ -28,6 +31,15 @@ extension GoogleChatPlatform: PollingPlatform {
       return page(job, answers, from: from, isLive: true)
     case .history(let time), .sweep(let time): return page(job, answers, from: time, isLive: false)
     }
+  }
+
+  /// Without a place among the pages that is gone: that space, or the list of spaces, is read anew. nil: there
+  /// is none.
+  private static func restarted(_ cursor: JSONValue?) -> JSONValue? {
+    guard var members = cursor?.object else { return nil }
+    let name = members["rooms"]?[0] != nil ? "page" : "next"
+    guard members.removeValue(forKey: name) != nil else { return nil }
+    return .object(members)
   }
 
   private func begin(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {

@@ -40,12 +40,12 @@ struct IntercomNotification {
       externalID: try item.requiredID("id"), kind: .direct, title: customer?.name ?? title)
     var items: [InboundItem] = []
     if let source, source.has("id") {
-      items.append(.message(try message(source, conversation, isFirst: true, item)))
+      items.append(try said(source, conversation, isFirst: true, item))
     }
     let list = try item.object("conversation_parts")
     for part in try list?.objects("conversation_parts", max: Self.partsMax) ?? [] {
       do throws(NormaliseError) {
-        items.append(.message(try message(part, conversation, isFirst: false, item)))
+        items.append(try said(part, conversation, isFirst: false, item))
       } catch {
         result.faults.append(error)
       }
@@ -68,6 +68,19 @@ struct IntercomNotification {
   private static func person(_ author: JSONReader) throws(NormaliseError) -> Person {
     let name = try author.text("name").or(author.text("email"))
     return Person(id: try author.id("id") ?? "intercom", name: MessageText.name(name))
+  }
+
+  /// What a teammate redacted is there still, without its words.
+  private func said(
+    _ part: JSONReader, _ conversation: ConversationRef, isFirst: Bool, _ item: JSONReader
+  ) throws(NormaliseError) -> InboundItem {
+    guard try part.flag("redacted") == true else {
+      return .message(try message(part, conversation, isFirst: isFirst, item))
+    }
+    let deletedAt = try Self.time(part, "updated_at").or(Self.time(item, "updated_at")) ?? at
+    return .delete(
+      MessageDeletion(
+        conversation: conversation, externalIDs: [try part.requiredID("id")], at: deletedAt))
   }
 
   private func message(

@@ -18,6 +18,11 @@ extension IntercomPlatform: PollingPlatform {
   func poll(_ job: PollJob, after answers: [APIAnswer]) -> PollStep {
     // A conversation that is gone must not hold up the others.
     if let answer = answers.last, !answer.isSuccess, answers.count == 1 || answer.status != 404 {
+      // The place among the pages is gone: the search begins anew.
+      if answers.count == 1, answer.status == 400, var members = job.cursor?.object, members["after"] != nil {
+        members["after"] = nil
+        return .page(PollPage(cursor: .object(members), hasMore: job.mode != .live))
+      }
       return .failed(IntercomAPI.failure(answer, isRepeatable: true, now: job.now))
     }
     switch job.mode {
@@ -26,7 +31,8 @@ extension IntercomPlatform: PollingPlatform {
       let begin = Timestamp(seconds: job.cursor?["begin"]?.integer ?? since)
       return page(job, answers, since: since - Self.overlapSeconds, notBefore: begin, isLive: true)
     case .history(let time), .sweep(let time):
-      return page(job, answers, since: time.seconds, notBefore: time, isLive: false)
+      let from = HistoryPass.from(job) ?? time
+      return page(job, answers, since: from.seconds, notBefore: time, isLive: false)
     }
   }
 
@@ -70,8 +76,11 @@ extension IntercomPlatform: PollingPlatform {
       members["since"] = .integer(max(job.cursor?["since"]?.integer ?? newest, newest))
       // The pages of one search belong together: where it began stays until its end.
       if after != nil { members["since"] = job.cursor?["since"] }
+      return .page(PollPage(content, cursor: .object(members), hasMore: after != nil))
     }
-    return .page(PollPage(content, cursor: .object(members), hasMore: after != nil))
+    let hasMore = HistoryPass.turn(
+      &members, isLast: after == nil, now: job.now, overlapSeconds: Self.overlapSeconds)
+    return .page(PollPage(content, cursor: .object(members), hasMore: hasMore))
   }
 
   /// Reads a conversation as the notification that would have told of it.

@@ -37,6 +37,8 @@ extension LinkedInPlatform: PollingPlatform {
     /// Until when this pass goes; the next one begins there.
     var until: Timestamp
     var start: Int64
+    /// When the account was first polled: what is older is no news.
+    var begin: Timestamp?
 
     init(_ job: PollJob) {
       func time(_ name: String) -> Timestamp? {
@@ -47,17 +49,23 @@ extension LinkedInPlatform: PollingPlatform {
       switch job.mode {
       case .live:
         since = time("since") ?? job.now
+        begin = job.cursor == nil ? job.now : time("begin")
         if start == 0 { since = Timestamp(seconds: since.seconds - overlapSeconds) }
       case .history(let moment), .sweep(let moment): since = moment
       }
     }
 
     func cursor(start next: Int64?) -> JSONValue {
-      guard let next else { return ["since": .integer(until.microseconds / 1_000)] }
-      return [
-        "since": .integer(since.microseconds / 1_000), "until": .integer(until.microseconds / 1_000),
-        "start": .integer(next),
-      ]
+      var members: [String: JSONValue] = [:]
+      members["begin"] = begin.map { .integer($0.microseconds / 1_000) }
+      guard let next else {
+        members["since"] = .integer(until.microseconds / 1_000)
+        return .object(members)
+      }
+      members["since"] = .integer(since.microseconds / 1_000)
+      members["until"] = .integer(until.microseconds / 1_000)
+      members["start"] = .integer(next)
+      return .object(members)
     }
   }
 
@@ -79,7 +87,10 @@ extension LinkedInPlatform: PollingPlatform {
     let count = Int64(elements.count)
     let next = place.start + count
     let isMore = count >= Self.pageMax && next < Self.pageMax * Self.pagesMax
-    let content = read(elements, job)
+    let begin = place.begin ?? .earliest
+    // They come newest first: news are told oldest first.
+    let told = job.mode == .live ? elements.reversed() : elements
+    let content = read(told, job).since { $0.sentAt >= begin }
     return .page(PollPage(content, cursor: place.cursor(start: isMore ? next : nil), hasMore: isMore))
   }
 

@@ -7,6 +7,8 @@ import Messaging
 extension MattermostPlatform: PollingPlatform {
   private static let pageMax = 100
   private static let namesMax = 200
+  /// Posts that the server gives of what changed since a time; which of more is not said.
+  private static let changesMax = 1_000
 
   var polling: PollingPlan {
     PollingPlan(role: .primary, intervalMin: 3, intervalMax: 60, hasHistory: true)
@@ -30,6 +32,9 @@ extension MattermostPlatform: PollingPlatform {
   private func live(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {
     var rest = answers[...]
     guard let user = job.cursor?["user"]?.string else { return begin(job, answers) }
+    if let full = job.cursor?["full"]?[0].flatMap({ MattermostChannel($0) }) {
+      return turnOver(full, user, job, answers)
+    }
     var round = RoomRound(job.cursor)
     if !round.isUnderWay {
       guard let answer = rest.popFirst() else { return .call(channels(user, job)) }
@@ -51,9 +56,49 @@ extension MattermostPlatform: PollingPlatform {
     if !unnamed.isEmpty, rest.count == rooms.count { return .call(users(unnamed, job)) }
     let names = Self.names(rest.dropFirst(rooms.count).first)
     var content = Normalised()
-    for (room, posts) in pages { Self.add(posts, room, user, names, to: &content) }
+    // They come newest first: news are told oldest first.
+    for (room, posts) in pages { Self.add(posts.reversed(), room, user, names, to: &content) }
+    let full = zip(rooms, rest).filter { ($1.json?["order"]?.array ?? []).count >= Self.changesMax }
+    var next: [String: JSONValue] = ["user": .string(user)]
+    if !full.isEmpty {
+      next["full"] = .array(full.map(\.0.json))
+      next["from"] = .integer(round.from.microseconds / 1_000)
+    }
+    let news = round.news(content)
     round.advance()
-    return .page(PollPage(content, cursor: cursor(user, round), hasMore: round.isUnderWay))
+    let cursor = JSONValue.object(round.json.merging(next) { $1 })
+    return .page(PollPage(news, cursor: cursor, hasMore: round.isUnderWay || !full.isEmpty))
+  }
+
+  /// A channel of which more changed than the server gives at once: its posts are turned over, from the newest
+  /// down to where its round began.
+  private func turnOver(
+    _ room: MattermostChannel, _ user: String, _ job: PollJob, _ answers: [APIAnswer]
+  ) -> PollStep {
+    let page = job.cursor?["page"]?.integer ?? 0
+    guard let answer = answers.first else {
+      return .call(
+        posts(room, job, query: [("page", String(page)), ("per_page", String(Self.pageMax))]))
+    }
+    let all = Self.posts(answer)
+    let from = job.cursor?["from"]?.integer ?? 0
+    let posts = all.filter { ($0["create_at"]?.integer ?? 0) >= from }
+    let people = Self.people([(room, posts)])
+    if !people.isEmpty, answers.count == 1 { return .call(users(people, job)) }
+    var content = Normalised()
+    Self.add(posts, room, user, Self.names(answers.dropFirst().first), to: &content)
+    var members = job.cursor?.object ?? [:]
+    if all.count < Self.pageMax || posts.count < all.count {
+      let left = Array((members["full"]?.array ?? []).dropFirst())
+      members["full"] = left.isEmpty ? nil : .array(left)
+      members["page"] = nil
+    } else {
+      members["page"] = .integer(page + 1)
+    }
+    let round = RoomRound(job.cursor)
+    return .page(
+      PollPage(
+        round.news(content), cursor: .object(members), hasMore: round.isUnderWay || members["full"] != nil))
   }
 
   private func begin(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {

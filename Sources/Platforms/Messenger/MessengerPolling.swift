@@ -24,23 +24,42 @@ struct ConversationPoller {
     var since: Timestamp
     var began: Timestamp
     var after: String?
+    /// When the account was first polled, in whole seconds: what is older is no news.
+    var begin: Timestamp?
+    /// In the modes history and sweep: how it goes on over several passes.
+    private let passes: [String: JSONValue]?
 
     init(_ job: PollJob) {
       let started = job.cursor?["began"]?.integer.map { Timestamp(microseconds: $0) } ?? job.now
       after = job.cursor?["after"]?.string
       began = after == nil ? job.now : started
       switch job.mode {
-      case .live: since = job.cursor?["since"]?.integer.map { Timestamp(microseconds: $0) } ?? job.now
-      case .history(let notBefore): since = notBefore
-      case .sweep(let time): since = time
+      case .live:
+        since = job.cursor?["since"]?.integer.map { Timestamp(microseconds: $0) } ?? job.now
+        begin = job.cursor?["begin"]?.integer.map { Timestamp(seconds: $0) }
+        if job.cursor == nil { begin = Timestamp(seconds: job.now.seconds) }
+      case .history(let time), .sweep(let time): since = HistoryPass.from(job) ?? time
       }
+      passes = job.mode == .live ? nil : HistoryPass.members(of: job)
     }
 
     func cursor(after next: String?) -> JSONValue {
-      guard let next else { return ["since": .integer(began.microseconds)] }
-      return [
-        "since": .integer(since.microseconds), "began": .integer(began.microseconds), "after": .string(next),
-      ]
+      var members = start
+      guard let next else {
+        members["since"] = .integer(began.microseconds)
+        return .object(members)
+      }
+      members["began"] = .integer(began.microseconds)
+      members["after"] = .string(next)
+      return .object(members)
+    }
+
+    /// This pass from its beginning.
+    var start: [String: JSONValue] {
+      if let passes { return passes }
+      var members: [String: JSONValue] = ["since": .integer(since.microseconds)]
+      members["begin"] = begin.map { .integer($0.seconds) }
+      return members
     }
   }
 
@@ -57,9 +76,9 @@ struct ConversationPoller {
     }
     switch MetaAPI.result(answer, isRepeatable: true, now: job.now) {
     case .failure(let failure):
-      // A cursor of a list that has changed too much.
+      // A place in a list that has changed too much: the pass begins anew.
       if place.after != nil && failure.remedy == .none {
-        return .failed(APIFailure(failure.reason, .restart))
+        return .page(PollPage(cursor: .object(place.start), hasMore: job.mode != .live))
       }
       return .failed(failure)
     case .success(let result):
@@ -88,14 +107,16 @@ struct ConversationPoller {
   private func page(
     _ conversations: [JSONValue], _ result: JSONValue, _ place: Place, _ job: PollJob, _ account: String
   ) -> PollPage {
-    let from = Timestamp(seconds: place.since.seconds - Self.overlapSeconds)
+    let overlap = Timestamp(seconds: place.since.seconds - Self.overlapSeconds)
+    let from = max(overlap, place.begin ?? .earliest)
+    let oldest = job.mode.limit ?? from
     var events: [JSONValue] = []
     var isPast = false
     for conversation in conversations {
       if let time = Self.time(conversation["updated_time"]), time < from { isPast = true }
       for message in conversation["messages"]?["data"]?.array ?? [] {
         guard let event = event(message, account) else { continue }
-        if let time = Self.time(message["created_time"]), time < from { continue }
+        if let time = Self.time(message["created_time"]), time < oldest { continue }
         events.append(event)
       }
     }
@@ -113,7 +134,14 @@ struct ConversationPoller {
     let hasNext = result["paging"]?["next"]?.string != nil
     let next = hasNext && !isPast ? result["paging"]?["cursors"]?["after"]?.string : nil
     let after = next.flatMap { $0.utf8.count <= Self.cursorBytesMax && $0 != place.after ? $0 : nil }
-    return PollPage(content, cursor: place.cursor(after: after), hasMore: after != nil)
+    guard job.mode != .live else {
+      return PollPage(content, cursor: place.cursor(after: after), hasMore: after != nil)
+    }
+    var members = HistoryPass.members(of: job)
+    members["after"] = after.map { .string($0) }
+    let hasMore = HistoryPass.turn(
+      &members, isLast: after == nil, now: job.now, overlapSeconds: Self.overlapSeconds)
+    return PollPage(content, cursor: .object(members), hasMore: hasMore)
   }
 
   /// A message as a webhook would tell of it.

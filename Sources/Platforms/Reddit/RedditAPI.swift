@@ -95,4 +95,16 @@ extension RedditPlatform: TokenPlatform {
   func tokenRequest(_ secrets: AccountSecrets, refresh: String?, now: Timestamp) -> APIRequest? {
     RedditAPI.token(secrets, refresh: refresh)
   }
+
+  /// A grant that is gone is refused as OAuth says with status 200, or with 400 and no words.
+  func token(from answer: APIAnswer, now: Timestamp) -> Result<AccessToken, APIFailure> {
+    if let token = BearerGrant.token(from: answer, now: now) { return .success(token) }
+    let json = answer.json
+    let reason = json?["error_description"]?.string ?? json?["error"]?.string ?? json?["message"]?.string
+    guard answer.isSuccess ? json?["error"] != nil : [400, 401].contains(answer.status) else {
+      return .failure(APIFailure(answer, reason: reason, isRepeatable: true, now: now))
+    }
+    let words = reason ?? "the grant is not valid"
+    return .failure(APIFailure(words, .credentials(action: "connect the Reddit account again")))
+  }
 }

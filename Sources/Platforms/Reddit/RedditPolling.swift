@@ -63,6 +63,12 @@ extension RedditPlatform: PollingPlatform {
       if members["until"] == nil { members["until"] = .integer(time.seconds) }
       let isOver = read(answer, notBefore, job, into: &content)
       let after = answer.json?["data"]?["after"]?.string
+      // The entry behind which was asked is gone, and nothing is known to be behind it: the list is read anew.
+      if members[name] != nil, answer.json?["data"]?["children"]?.array?.isEmpty == true {
+        members[name] = nil
+        open.append(.string(name))
+        continue
+      }
       if isOver || after == nil || after == members[name]?.string {
         members[name] = nil
       } else {
@@ -86,7 +92,9 @@ extension RedditPlatform: PollingPlatform {
     let children = (try? JSONReader(body: answer.body))?["data"]?["children"]?.array ?? []
     let own = job.secrets.first(RedditAPI.userField)
     var isOver = children.isEmpty
-    for child in children.compactMap(\.object) {
+    // They come newest first: news are told oldest first.
+    let things = children.compactMap(\.object)
+    for child in job.mode == .live ? things.reversed() : things {
       let reader = JSONReader(child)
       if let data = try? reader.object("data"), let time = try? RedditThing.time(data), time < notBefore {
         isOver = true

@@ -50,7 +50,7 @@ extension RocketChatPlatform: PollingPlatform {
     var content = Normalised()
     for (room, answer) in zip(page, rest) { add(answer, room, job, to: &content) }
     round.advance()
-    return .page(PollPage(content, cursor: .object(round.json), hasMore: round.isUnderWay))
+    return .page(PollPage(round.news(content), cursor: .object(round.json), hasMore: round.isUnderWay))
   }
 
   private func begin(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {
@@ -77,7 +77,8 @@ extension RocketChatPlatform: PollingPlatform {
       return items
     }
     let updated = reader["result"]?["updated"]?.array ?? []
-    add(updated, room, job, to: &content)
+    // They come newest first: news are told oldest first.
+    add(updated.reversed(), room, job, to: &content)
   }
 
   private func add(

@@ -1,6 +1,7 @@
 import Bytes
 import HTTPWire
 import JSON
+import Messaging
 
 /// Where a poll stands that lists conversations and then asks each of those that may have news. A round goes
 /// over several pages; what comes while it lasts belongs to the next one.
@@ -17,6 +18,8 @@ struct RoomRound: Equatable {
 
   /// The server's time up to which everything was read; nil: nothing yet.
   var since: Timestamp?
+  /// The server's time when the account was first polled, in whole seconds: what was said before is no news.
+  private(set) var begin: Timestamp?
   /// The server's time when the round began; nil: none is under way.
   private(set) var until: Timestamp?
   /// Still to be asked, in the platform's form.
@@ -24,18 +27,29 @@ struct RoomRound: Equatable {
 
   init(_ json: JSONValue?) {
     since = json?["since"]?.integer.map { Timestamp(milliseconds: $0).clamped }
+    begin = json?["begin"]?.integer.map { Timestamp(milliseconds: $0).clamped }
     until = json?["until"]?.integer.map { Timestamp(milliseconds: $0).clamped }
     rooms = json?["rooms"]?.array ?? []
   }
 
-  init(since: Timestamp) { self.since = since }
+  init(since: Timestamp) {
+    self.since = since
+    begin = Timestamp(seconds: since.seconds)
+  }
 
   var json: [String: JSONValue] {
     var members: [String: JSONValue] = [:]
     members["since"] = since.map { .integer($0.microseconds / 1_000) }
+    members["begin"] = begin.map { .integer($0.microseconds / 1_000) }
     members["until"] = until.map { .integer($0.microseconds / 1_000) }
     if !rooms.isEmpty { members["rooms"] = .array(rooms) }
     return members
+  }
+
+  /// What was found, without what is history.
+  func news(_ content: Normalised) -> Normalised {
+    guard let begin else { return content }
+    return content.since { $0.sentAt >= begin }
   }
 
   var isUnderWay: Bool { until != nil && !rooms.isEmpty }

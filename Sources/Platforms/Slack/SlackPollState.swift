@@ -30,6 +30,8 @@ struct SlackPollState {
   private(set) var user: String?
   private(set) var bot: String?
   private var team: String?
+  /// When the first poll was: from then on messages are news.
+  private var startedAt: Timestamp?
   var channels: [String: Channel] = [:]
   /// When the channels were listed; what is found later begins there.
   private var listedAt: Int64?
@@ -95,7 +97,8 @@ struct SlackPollState {
 
   // MARK: What was answered
 
-  mutating func identify(_ json: JSONValue) {
+  mutating func identify(_ json: JSONValue, _ job: PollJob) {
+    startedAt = job.now
     user = json["user_id"]?.string ?? ""
     bot = json["bot_id"]?.string
     team = json["team_id"]?.string
@@ -115,7 +118,7 @@ struct SlackPollState {
 
   /// Channels that appear later are read from the last listing on: nobody looked there before.
   private func begins(_ job: PollJob) -> String {
-    guard let listedAt else { return Self.stamp(job.now) }
+    guard let listedAt else { return Self.stamp(startedAt ?? job.now) }
     return Self.stamp(Timestamp(seconds: listedAt))
   }
 
@@ -170,6 +173,7 @@ struct SlackPollState {
     user = json?["user"]?.string
     bot = json?["bot"]?.string
     team = json?["team"]?.string
+    startedAt = json?["startedAt"]?.integer.map { Timestamp(microseconds: $0) }
     listedAt = json?["listedAt"]?.integer
     roundAt = json?["roundAt"]?.integer
     isListing = json?["isListing"]?.bool ?? false
@@ -197,6 +201,7 @@ struct SlackPollState {
     members["user"] = user.map { .string($0) }
     members["bot"] = bot.map { .string($0) }
     members["team"] = team.map { .string($0) }
+    members["startedAt"] = startedAt.map { .integer($0.microseconds) }
     members["listedAt"] = listedAt.map { .integer($0) }
     members["roundAt"] = roundAt.map { .integer($0) }
     members["page"] = page.map { .string($0) }

@@ -29,6 +29,11 @@ extension SlackPlatform: PollingPlatform {
       let content = read(json, task, &state, job)
       return .page(PollPage(content, cursor: state.json, hasMore: state.hasMore))
     case .failure(let failure):
+      // The place within the task is gone: it begins anew.
+      if failure.remedy == .restart, state.page != nil {
+        state.page = nil
+        return .page(PollPage(cursor: state.json, hasMore: job.mode != .live))
+      }
       // A channel or thread that is gone or closed to the app: the others go on.
       guard let reason = failure.reason.split(separator: ":").first, Self.lost.contains(String(reason)) else {
         return .failed(failure)
@@ -83,13 +88,17 @@ extension SlackPlatform: PollingPlatform {
     var content = Normalised()
     switch task {
     case .nothing: break
-    case .identity: state.identify(json)
+    case .identity: state.identify(json, job)
     case .list:
       state.list(json["channels"]?.array ?? [], job)
       state.page = next
       if next == nil { state.endList(job) }
     case .channel(let id):
-      for message in json["messages"]?.array ?? [] { read(message, in: id, &state, job, &content) }
+      // They come newest first: news are told oldest first.
+      let messages = json["messages"]?.array ?? []
+      for message in job.mode == .live ? messages.reversed() : messages {
+        read(message, in: id, &state, job, &content)
+      }
       state.page = next
       if next == nil {
         let gone = state.endChannel(id, job)

@@ -32,6 +32,9 @@ enum TelegramAPI {
       404 where reason != nil && reason?.hasPrefix("Bad Request") == false:
       let action = "give the account the bot token that @BotFather shows"
       return .failure(APIFailure(reason ?? "the bot token is not valid", .credentials(action: action)))
+    // Another reader ended this call, as after a change of nodes: one of them goes on.
+    case 409 where reason?.contains("webhook") != true:
+      return .failure(APIFailure(reason ?? "somebody else receives its updates", .later(seconds: nil)))
     case 409:
       let action = "remove the bot's webhook (deleteWebhook), or switch the account's polling off"
       return .failure(

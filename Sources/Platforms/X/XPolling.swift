@@ -59,7 +59,10 @@ extension XPlatform: PollingPlatform {
     let canRenew = Self.canRenew(job.secrets)
     switch XAPI.result(answer, isRepeatable: true, canRenew: canRenew, now: job.now) {
     case .failure(let failure):
-      if place.page != nil && answer.status == 400 { return .failed(APIFailure(failure.reason, .restart)) }
+      // The place among the pages is gone: the pass begins anew.
+      if place.page != nil && answer.status == 400 {
+        return .page(PollPage(cursor: ["since": .string(place.since)], hasMore: job.mode != .live))
+      }
       return .failed(failure)
     case .success(let json): return .page(page(json, place, job))
     }

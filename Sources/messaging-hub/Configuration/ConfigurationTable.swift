@@ -53,6 +53,10 @@ enum ConfigurationTable {
     .integer(
       "SWEEP_INTERVAL", 1...86_400, \.hub.sweepSeconds,
       "Seconds between two looks for messages that webhooks have missed"),
+    .integer(
+      "POLLING_PACE", 1...10_000, \.hub.pollingPercent,
+      "How often accounts are polled, in percent of the usual; what a platform's limits say is obeyed at any pace"
+    ),
     .seconds(
       "AUTH_TIMEOUT", 1...300, \.hub.authenticationDeadline,
       "How long a realtime client may take to authenticate"),

@@ -1,0 +1,19 @@
+-- Where history ends: what was said after an account was connected is news, in whatever way it is found.
+
+-- history_before: messages from then on are no history; null: it was due before this was kept.
+ALTER TABLE polls ADD COLUMN history_before timestamptz;
+
+-- As before, and the end of the history is when it becomes due.
+CREATE OR REPLACE FUNCTION set_polling(tenant text, account uuid, platform text, role text, after timestamptz)
+RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+  INSERT INTO polls AS p (tenant_id, account_id, platform, role, history, history_after, history_before, swept_at)
+  VALUES (tenant, account, set_polling.platform, set_polling.role, CASE WHEN after IS NULL THEN 'none' ELSE 'due' END,
+    after, CASE WHEN after IS NOT NULL THEN date_trunc('second', now()) END, now())
+  ON CONFLICT (tenant_id, account_id) DO UPDATE SET role = excluded.role, failures = 0,
+    due_at = CASE WHEN p.node IS NULL THEN now() ELSE p.due_at END,
+    history = CASE WHEN p.history = 'none' THEN excluded.history ELSE p.history END,
+    history_after = coalesce(p.history_after, excluded.history_after),
+    history_before = CASE WHEN p.history = 'none' THEN excluded.history_before ELSE p.history_before END;
+END $$;
