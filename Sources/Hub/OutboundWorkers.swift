@@ -105,14 +105,8 @@ package struct OutboundWorkers: Sendable {
   package func outbox(_ store: HubStore) -> Outbox {
     Outbox(
       store: store, relay: parts.relay, worker: worker, ids: parts.ids, keys: parts.node.keys,
-<<<<<<< HEAD
       clock: parts.node.clock, uploads: Uploads(store: store, files: files, ids: parts.ids), links: links,
-      gate: gate,
-      tokens: tokens, caller: caller)
-=======
-      clock: parts.node.clock, uploads: Uploads(store: store, files: files, ids: parts.ids),
       gate: gate)
->>>>>>> q-judges
   }
 
   package func start() {

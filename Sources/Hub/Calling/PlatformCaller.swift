@@ -21,7 +21,7 @@ package enum CallFault: Error, Sendable, Equatable {
 package struct PlatformCaller: Sendable {
   private static let answerBytesMax = 16 << 20
   /// Of a body that is made in memory from files: one of the largest in base64, and what stands around it.
-  private static let bodyBytesMax = Base64.encodedCount(FileLimits.bytesMax) + (1 << 20)
+  private var bodyBytesMax: Int { Base64.encodedCount(fileBytesMax) + (1 << 20) }
 
   package let client: HTTPClient
   package let files: any FileStore
@@ -110,7 +110,7 @@ package struct PlatformCaller: Sendable {
       case .bytes(let bytes): body += bytes
       case .base64(let index):
         let bytes = try await content(index, attached)
-        guard body.count + Base64.encodedCount(bytes.count) <= Self.bodyBytesMax else {
+        guard body.count + Base64.encodedCount(bytes.count) <= bodyBytesMax else {
           throw .tooLarge("the files are too large together")
         }
         Base64.append(bytes, to: &body)

@@ -142,7 +142,7 @@ package struct FetchRunner: Sendable {
 
   private static func words(_ fault: CallFault) -> String {
     switch fault {
-    case .notSent(let reason), .unanswered(let reason), .file(let reason): reason
+    case .notSent(let reason), .unanswered(let reason), .file(let reason), .tooLarge(let reason): reason
     }
   }
 

@@ -25,7 +25,8 @@ struct CallingFixture: Sendable {
       configuration: HTTPClient.Configuration(tls: try TLSContext(clientTrusting: nil)))
     let fixture = CallingFixture(
       loop: loop,
-      caller: PlatformCaller(client: client, files: MemoryFiles(files), allowsPrivateAddresses: true))
+      caller: PlatformCaller(
+        client: client, files: MemoryFiles(files), allowsPrivateAddresses: true, fileBytesMax: 1 << 20))
     return try await loop.shard.run { shard in
       precondition(shard.loop.inLoop)
       return try await body(fixture)
@@ -65,18 +66,21 @@ extension Socket {
   }
 }
 
-/// Files in memory.
+/// Files in memory, to be read only.
 private struct MemoryFiles: FileStore {
-  struct Missing: Error {}
-
+  let sliceBytes = 1 << 16
   let files: [String: [UInt8]]
 
   init(_ files: [String: [UInt8]]) { self.files = files }
 
-  func write(_ key: String, _ bytes: [UInt8], type: String) async throws { throw Missing() }
-  func delete(_ key: String) async throws { throw Missing() }
-  func read(_ key: String) async throws -> [UInt8] {
-    guard let bytes = files[key] else { throw Missing() }
-    return bytes
+  func writer(_ key: String) async throws -> any FileWriter {
+    throw FileStoreError.unavailable("to be read only")
+  }
+  func delete(_ key: String) async throws { throw FileStoreError.unavailable("to be read only") }
+  func size(_ key: String) async throws -> Int64? { files[key].map { Int64($0.count) } }
+
+  func read(_ key: String, _ range: Range<Int64>) async throws -> [UInt8] {
+    guard let bytes = files[key] else { throw FileStoreError.missing }
+    return Array(bytes[Int(range.lowerBound)..<Int(range.upperBound)])
   }
 }
