@@ -31,7 +31,8 @@ extension InboundItem {
         "status", item.conversation,
         [
           "id": .string(item.externalID), "status": .string(item.status.rawValue),
-          "reason": item.reason.map { .string($0) }, "at": .string(item.at.rfc3339),
+          "reason": item.reason.map { .string($0) }, "clientKey": item.clientKey.map { .string($0) },
+          "at": .string(item.at.rfc3339),
         ])
     case .read(let item):
       members(

@@ -103,16 +103,19 @@ package struct StatusChange: Sendable, Hashable {
   package var status: MessageStatus
   /// Why it failed, for people.
   package var reason: String?
+  /// The key that the hub gave the message, where the platform repeats it.
+  package var clientKey: String?
   package var at: Timestamp
 
   package init(
     conversation: ConversationRef, externalID: String, status: MessageStatus, reason: String? = nil,
-    at: Timestamp
+    clientKey: String? = nil, at: Timestamp
   ) {
     self.conversation = conversation
     self.externalID = externalID
     self.status = status
     self.reason = reason
+    self.clientKey = clientKey
     self.at = at
   }
 }
