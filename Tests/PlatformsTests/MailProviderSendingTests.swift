@@ -140,7 +140,7 @@ struct MailProviderSendingTests {
       Issue.record("no status")
       return
     }
-    #expect(change.externalID == Self.id && change.status == .delivered)
+    #expect(change.externalID == Self.id && change.status == .delivered && change.clientKey == Self.key)
     #expect(change.conversation.externalID == conversation)
   }
 

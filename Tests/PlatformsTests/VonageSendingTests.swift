@@ -49,6 +49,7 @@ import Testing
       return
     }
     #expect(change.externalID == receipt.messageID && change.conversation == job.conversation)
+    #expect(change.clientKey == Dialogue.key)
   }
 
   @Test("an application signs a token for each call")

@@ -15,6 +15,8 @@ struct EmailEvent {
   let conversation: ConversationRef
   let message: String
   private let isNamed: Bool
+  /// The key of the job that the mail was sent for.
+  private let key: String?
 
   /// - Parameters:
   ///   - metadata: what the sender gave the provider.
@@ -27,6 +29,7 @@ struct EmailEvent {
     self.message = message
     conversation = ConversationRef(externalID: EmailThread.bounded(root ?? message), kind: .email)
     isNamed = root != nil
+    key = named.flatMap { EmailReply.key(ofID: $0) }
   }
 
   // MARK: Metadata
@@ -63,7 +66,7 @@ struct EmailEvent {
     .status(
       StatusChange(
         conversation: conversation, externalID: message, status: status, reason: MessageText.name(reason),
-        at: at))
+        clientKey: key, at: at))
   }
 
   /// News that are no status: in the mail's conversation when that is known, else in a channel for all.

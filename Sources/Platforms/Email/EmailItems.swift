@@ -227,7 +227,8 @@ struct EmailItems {
       .status(
         StatusChange(
           conversation: ConversationRef(externalID: conversation, kind: .email), externalID: message,
-          status: status, reason: status == .failed ? MessageText.name(reason) : nil, at: at))
+          status: status, reason: status == .failed ? MessageText.name(reason) : nil,
+          clientKey: EmailReply.key(ofID: message), at: at))
     ]
   }
 

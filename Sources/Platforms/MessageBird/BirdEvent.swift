@@ -116,7 +116,8 @@ struct BirdEvent {
         .status(
           StatusChange(
             conversation: conversation, externalID: id, status: status,
-            reason: status == .failed ? MessageText.name(try payload.text("reason")) : nil, at: at))
+            reason: status == .failed ? MessageText.name(try payload.text("reason")) : nil,
+            clientKey: try Self.key(payload), at: at))
       ]
     }
     let type = try body.text("type") ?? "text"
@@ -125,9 +126,7 @@ struct BirdEvent {
       "id", "channelId", "sender", "receiver", "body", "status", "createdAt",
     ])
     // What the hub itself sent has the key of its job.
-    if isOwn, let key = try payload.text("reference").flatMap({ UUIDv7($0) }) {
-      details["clientKey"] = .string("\(key)")
-    }
+    if isOwn { details["clientKey"] = try Self.key(payload).map { .string($0) } }
     let message = try read(
       type, content, conversation: conversation, id: id,
       sender: isOwn ? Person(id: channel ?? "bird") : other ?? Person(id: "unknown"), isOwn: isOwn,
@@ -138,6 +137,11 @@ struct BirdEvent {
       .message(message),
       .status(StatusChange(conversation: conversation, externalID: id, status: status, at: receivedAt)),
     ]
+  }
+
+  /// The hub's own key, where a message has one.
+  private static func key(_ payload: JSONReader) throws(NormaliseError) -> String? {
+    try payload.text("reference").flatMap { UUIDv7($0) }.map { "\($0)" }
   }
 
   /// An address may be known on several channels.

@@ -8,7 +8,7 @@ import Security
 struct BirdPlatform: Platform {
   let name: PlatformName = "bird"
   let displayName = "Bird"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canAttach: true, hasReceipts: true,
     kinds: [.text, .image, .video, .audio, .file])

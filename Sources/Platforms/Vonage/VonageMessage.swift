@@ -113,7 +113,8 @@ struct VonageMessage {
     let words = try error?.text("detail").or(error?.id("title"))
     return StatusChange(
       conversation: try conversation(address("to") ?? "unknown", nil), externalID: id, status: status,
-      reason: status == .failed ? MessageText.name(words) : nil, at: try time())
+      reason: status == .failed ? MessageText.name(words) : nil,
+      clientKey: try reader.id("client_ref"), at: try time())
   }
 
   // MARK: The SMS API
@@ -134,7 +135,7 @@ struct VonageMessage {
           StatusChange(
             conversation: ConversationRef(externalID: try reader.requiredID("msisdn"), kind: .direct),
             externalID: id, status: status, reason: status == .failed ? MessageText.name(code) : nil,
-            at: receivedAt))
+            clientKey: try reader.id("client-ref"), at: receivedAt))
       ]
     }
     let from = try reader.requiredID("msisdn")
