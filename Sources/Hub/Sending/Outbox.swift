@@ -36,7 +36,8 @@ package struct Outbox: Sendable {
     let (account, sender) = try await writable(target, user)
     var content = OutboundMessage(
       text: draft.text, files: try await uploads.files(draft.files, tenant: user.tenant),
-      replyTo: target.subject?.externalID, threadID: draft.threadID, extras: draft.extras)
+      replyTo: target.subject?.externalID, replyThreadID: target.subject?.threadID,
+      threadID: draft.threadID, extras: draft.extras)
     content.kind =
       draft.kind ?? content.files.first.flatMap { MessageKind(rawValue: $0.kind.rawValue) } ?? .text
     try check(.message(content), target, account, sender)

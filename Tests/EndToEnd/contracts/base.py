@@ -167,6 +167,8 @@ class Contract:
     has_reply_steps = False
     # Cases of what the catalogue says, and this kind of conversation has not.
     cannot = frozenset()
+    # Of another kind of conversation only what is different there; None: every case.
+    only = None
     # The account's policy, beside that it is not polled.
     settings = {}
     # Extras that a quotation needs.
@@ -244,6 +246,11 @@ class Contract:
     def echo(self, account, made):
         """(headers, body) by which the platform tells of a message that it made."""
         raise NotImplementedError
+
+    @property
+    def quoted_id(self):
+        """How the platform names what an answer to the inbound message belongs to."""
+        return self.inbound_id
 
     def as_written(self, text):
         """How a text looks that was written as `text`."""
