@@ -147,6 +147,8 @@ class Contract:
     file_type = "image/png"
     # Whether a text goes with a file.
     has_caption = True
+    # Whether one message has several files.
+    has_albums = False
     # What is put on a message and taken away.
     emoji = "👍"
     # Whether what it made can be asked for by the sender's own id.
@@ -158,8 +160,9 @@ class Contract:
     has_tokens = False
     # Whether the platform's own news of a message reach the account by webhook.
     has_echo = False
-    # Whether calls go before the one that makes a message with a file.
+    # Whether calls go before the one that makes a message with a file, and several.
     has_steps = False
+    has_second_step = False
     # Whether the other side is shown that somebody types, and what was read.
     has_typing = False
     has_receipts = False
@@ -173,8 +176,9 @@ class Contract:
     settings = {}
     # Extras that a quotation needs.
     reply_extras = {}
-    # A text that is as long as the platform takes.
+    # A text that is as long as the platform takes, and others that are too long in another count of its.
     longest = None
+    too_long = ()
 
     def __init__(self):
         self.made = []
@@ -188,6 +192,8 @@ class Contract:
         self.violations = []
         self.by_key = {}
         self.faults = []
+        # Answers to the next calls, whatever they are.
+        self.next_answers = []
         self.step_faults = []
         self.renewals = 0
         self.is_revoked = False
@@ -277,6 +283,8 @@ class Contract:
         call.at = time.monotonic()
         try:
             with self.lock:
+                if self.next_answers:
+                    return self.next_answers.pop(0)
                 return self.route(call)
         except OffContract as refused:
             if not refused.is_told:

@@ -49,7 +49,9 @@ BODIES = {
 class Slack(Contract):
     platform = "slack"
     files = "upload"
+    has_albums = True
     has_steps = True
+    has_second_step = True
     has_echo = True
     place = CHANNEL
     longest = "x" * 40_000
@@ -238,6 +240,7 @@ class Slack(Contract):
     def uploaded(self, call):
         """The bytes, as they are or as form data."""
         file = self.uploads[call.path.removeprefix("/upload/")]
+        self.step(call)
         self.require(
             call.method == "POST" and "authorization" not in call.headers, (400, b""), "a token is sent along"
         )

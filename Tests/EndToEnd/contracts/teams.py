@@ -37,6 +37,7 @@ TYPING = obj({"type": one_of("typing")})
 class Teams(Contract):
     platform = "teams"
     files = "url"
+    has_albums = True
     has_tokens = True
     has_typing = True
     place = CONVERSATION

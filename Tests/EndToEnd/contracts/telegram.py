@@ -13,6 +13,7 @@ from contracts.base import Contract, Limit, Made, OffContract, compact, parts_of
 class Telegram(Contract):
     platform = "telegram"
     files = "upload"
+    has_albums = True
     place = "111"
     inbound_id = "1100"
     longest = "👋" * 2048
@@ -160,6 +161,27 @@ class Telegram(Contract):
 
         return self.create(call, make)
 
+    def sendMediaGroup(self, call, values):
+        """Files are parts of the form, and named in `media`."""
+        media = values.pop("media")
+        self.require(2 <= len(media) <= 10, self.error(400, "Bad Request: wrong number of media"), media)
+        reply = self.reply(values)
+        files, caption = [], None
+        for one in media:
+            place = one["media"].removeprefix("attach://")
+            known = set(one) <= {"type", "media", "caption", "parse_mode"} and one["type"] == "photo"
+            self.require(known and place in values, self.error(400, "Bad Request: media not found"), one)
+            part = values.pop(place)
+            files.append((part.filename, part.content))
+            caption = caption or one.get("caption")
+
+        def make(number):
+            made = Made(str(9000 + number), self.place, caption, reply, files)
+            messages = [self.message(number + place, media_group_id="1") for place, _ in enumerate(media)]
+            return made, (200, {"ok": True, "result": messages})
+
+        return self.create(call, make)
+
     def known(self, values):
         number = values.pop("message_id")
         ids = {int(made.id) for made in self.made} | {int(self.inbound_id)}
@@ -208,6 +230,9 @@ class Telegram(Contract):
         for call in self.calls:
             name = call.path.rsplit("/", 1)[1]
             values = self.values(call)
+            # What `media` names as attach:// is no parameter.
+            named = {one["media"].removeprefix("attach://") for one in values.get("media", [])}
+            values = {key: value for key, value in values.items() if key not in named}
             files = {key: "attach" for key, value in values.items() if hasattr(value, "filename")}
             method = getattr(aiogram.methods, name[0].upper() + name[1:]).model_validate(values | files)
             assert not method.model_extra, method.model_extra

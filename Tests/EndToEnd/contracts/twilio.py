@@ -46,6 +46,7 @@ PARAMETERS = {
 class Twilio(Contract):
     platform = "twilio"
     files = "url"
+    has_albums = True
     place = CUSTOMER
     inbound_id = "SM" + "1" * 32
     longest = "x" * 1600

@@ -21,6 +21,7 @@ class Zulip(Contract):
     platform = "zulip"
     has_reply_steps = True
     files = "upload"
+    has_albums = True
     has_steps = True
     has_typing = True
     place = "direct:10,11"
