@@ -110,7 +110,8 @@ package struct Outbox: Sendable {
     let job = SendJob(
       action: action, conversation: target.conversation, recipient: target.lastSender,
       lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID,
-      lastInboundDetails: target.lastInboundDetails, account: account.externalID,
+      lastInboundDetails: target.lastInboundDetails, lastInboundThreadID: target.lastInboundThreadID,
+      account: account.externalID,
       secrets: account.secrets, key: "check", now: clock.now())
     if let refusal = SendRules.refusal(of: job, on: sender, target: subject) { throw Problem(refusal) }
   }

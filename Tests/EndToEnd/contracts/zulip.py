@@ -229,7 +229,7 @@ class Zulip(Contract):
 
 
 class ZulipChannel(Zulip):
-    """A channel's messages have topics: an answer has that of its message."""
+    """A channel's messages have topics: an answer has that of its message, or the one last spoken of."""
 
     only = frozenset({"text", "reply", "attachment", "reaction", "edit", "deletion"})
     place = "5"
@@ -250,6 +250,6 @@ class ZulipChannel(Zulip):
         self.require(kind in ("stream", "channel"), self.error(400, "Invalid type"), kind)
         to = json.loads(form["to"])
         self.require(to in (5, [5]), self.error(400, "Invalid channel"), to)
-        quoted = QUOTE.match(form["content"])
-        missing = self.error(400, "Missing 'topic' argument")
-        self.require(form.get("topic") and (not quoted or form["topic"] == "orders"), missing, form)
+        # The organization wants topics, as many do.
+        missing = self.error(400, "Topics are required in this organization.")
+        self.require(form.get("topic") == "orders", missing, form)
