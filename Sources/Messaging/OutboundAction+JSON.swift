@@ -42,6 +42,7 @@ extension OutboundMessage {
     var members: [String: JSONValue] = ["kind": .string(kind.rawValue)]
     members["text"] = text.map { .string($0) }
     members["replyTo"] = replyTo.map { .string($0) }
+    members["replyThreadId"] = replyThreadID.map { .string($0) }
     members["threadId"] = threadID.map { .string($0) }
     members["extras"] = extras
     if !files.isEmpty { members["files"] = .array(files.map(\.json)) }
@@ -53,7 +54,8 @@ extension OutboundMessage {
     self.init(
       kind: kind, text: json["text"]?.string,
       files: (json["files"]?.array ?? []).compactMap { OutboundFile(json: $0) },
-      replyTo: json["replyTo"]?.string, threadID: json["threadId"]?.string, extras: json["extras"])
+      replyTo: json["replyTo"]?.string, replyThreadID: json["replyThreadId"]?.string,
+      threadID: json["threadId"]?.string, extras: json["extras"])
   }
 }
 

@@ -31,6 +31,8 @@ package struct OutboundMessage: Sendable, Hashable {
   package var files: [OutboundFile]
   /// The platform's id of the message that this one answers.
   package var replyTo: String?
+  /// The thread in which that message is, where it is in one.
+  package var replyThreadID: String?
   /// The thread of the conversation that it belongs to.
   package var threadID: String?
   /// What only this platform knows: the member `platform` of the request.
@@ -38,12 +40,13 @@ package struct OutboundMessage: Sendable, Hashable {
 
   package init(
     kind: MessageKind = .text, text: String? = nil, files: [OutboundFile] = [], replyTo: String? = nil,
-    threadID: String? = nil, extras: JSONValue? = nil
+    replyThreadID: String? = nil, threadID: String? = nil, extras: JSONValue? = nil
   ) {
     self.kind = kind
     self.text = text
     self.files = files
     self.replyTo = replyTo
+    self.replyThreadID = replyThreadID
     self.threadID = threadID
     self.extras = extras
   }

@@ -65,15 +65,16 @@ def longest(scene):
     assert made.text == contract.as_written(contract.longest)
     before = len(contract.calls)
     path = f"/api/conversations/{scene.place}/messages"
-    response = scene.user.request("POST", path, json={"text": contract.longest + "y"})
-    assert assert_problem(response, 422)["code"] == "text_too_long"
+    for words in (contract.longest + "y", *contract.too_long):
+        response = scene.user.request("POST", path, json={"text": words})
+        assert assert_problem(response, 422)["code"] == "text_too_long"
     assert len(contract.calls) == before
 
 
 @case
 def reply(scene):
     made = sent(scene, scene.send(replyTo=scene.inbound["id"], **scene.contract.reply_extras))
-    assert made.reply == scene.contract.inbound_id
+    assert made.reply == scene.contract.quoted_id
     assert scene.contract.as_written(TEXT) in made.text
     scene.contract.judge()
 
@@ -89,6 +90,25 @@ def attachment(scene):
     assert names <= {contract.file_name, None}
     if words:
         assert words in made.text
+    contract.judge()
+
+
+@case
+def bare_attachment(scene):
+    """A file without a word."""
+    contract = scene.contract
+    made = sent(scene, scene.send(None, attachments=[scene.attachment()]))
+    assert len(made.files) == 1
+    assert (made.text or "") == contract.as_written("")
+    contract.judge()
+
+
+@case
+def album(scene):
+    contract = scene.contract
+    made = sent(scene, scene.send("two cats", attachments=[scene.attachment(), scene.attachment()]))
+    assert len(made.files) == 2
+    assert "two cats" in made.text
     contract.judge()
 
 
@@ -255,11 +275,55 @@ def steps(scene):
 
 
 @case
+def second_step(scene):
+    scene.contract.step_faults = [None, scene.contract.broken()]
+    words = "a cat" if scene.contract.has_caption else None
+    sent(scene, scene.send(words, attachments=[scene.attachment()]))
+    assert scene.contract.step_faults == []
+
+
+def change(scene, answer):
+    """A change of a message gets this answer once, and is made all the same."""
+    contract, message = scene.contract, scene.send()
+    made = sent(scene, message)
+    contract.next_answers = [answer]
+    path = f"/api/messages/{message['id']}"
+    if can(contract, "edit") and "edit" not in contract.cannot:
+        scene.user.request("PATCH", path, expect=202, json={"text": "other"})
+        wait_until(lambda: scene.status(message)["text"] == "other", 30, "the edit")
+        assert contract.edits == [(made.id, contract.as_written("other"))]
+    else:
+        path = f"/api/messages/{scene.inbound['id']}/reactions"
+        scene.user.request("POST", path, expect=202, json={"emoji": contract.emoji})
+        wait_until(lambda: scene.status(scene.inbound)["reactions"], 30, "the reaction")
+        assert contract.reactions == [(contract.inbound_id, contract.emoji, True)]
+    assert contract.next_answers == []
+    scene.check()
+
+
+@case
+def change_limited(scene):
+    """The platform wants the change later."""
+    change(scene, next(iter(scene.contract.limits().values())).answer)
+
+
+@case
+def change_broken(scene):
+    """To say the same once more changes nothing, so it is said once more."""
+    change(scene, scene.contract.broken())
+
+
+@case
+def change_lost(scene):
+    change(scene, CUT)
+
+
+@case
 def reply_steps(scene):
     """The same of what is asked about the message that is answered."""
     scene.contract.step_faults = [scene.contract.broken()]
     made = sent(scene, scene.send(replyTo=scene.inbound["id"], **scene.contract.reply_extras))
-    assert made.reply == scene.contract.inbound_id
+    assert made.reply == scene.contract.quoted_id
 
 
 @case
@@ -307,7 +371,10 @@ def renewal_fails(scene):
     contract.expire()
     contract.step_faults = [(503, b"<html>busy</html>", {"Content-Type": "text/html"})]
     scene.settled(scene.send("second"), "sent")
-    assert [made.text for made in contract.made] == [contract.as_written("first"), contract.as_written("second")]
+    assert [made.text for made in contract.made] == [
+        contract.as_written("first"),
+        contract.as_written("second"),
+    ]
     assert contract.step_faults == []
     assert scene.record()["state"] == "connected"
     scene.check()
@@ -342,20 +409,30 @@ def limited(form):
     return run
 
 
+def can_change(contract):
+    return can(contract, "react") or (can(contract, "edit") and "edit" not in contract.cannot)
+
+
 def does(contract, name):
     """Whether a case is one for the platform."""
+    if name in contract.cannot or contract.only is not None and name not in contract.only:
+        return False
     if name == "longest":
         return contract.longest is not None
     if name == "client":
         return contract.client is not contract.__mro__[-2].client
-    if name in contract.cannot:
-        return False
     needs = {"reply": "quote", "reaction": "react", "edit": "edit", "deletion": "delete"}
     if name in needs:
         return can(contract, needs[name])
     return {
         "attachment": contract.files is not None,
+        "bare_attachment": contract.files is not None and contract.has_caption,
+        "album": contract.has_albums,
         "steps": contract.has_steps,
+        "second_step": contract.has_second_step,
+        "change_limited": can_change(contract),
+        "change_broken": can_change(contract),
+        "change_lost": can_change(contract),
         "echoed": contract.has_echo,
         "typing": contract.has_typing,
         "receipt": contract.has_receipts,
@@ -370,6 +447,8 @@ def does(contract, name):
 def every():
     for platform, contract in CONTRACTS.items():
         yield from ((platform, name) for name in CASES if does(contract, name))
+        if contract.only is not None:
+            continue
         made = contract()
         yield from ((platform, f"limit-{form}") for form in made.limits())
         made.close()
@@ -404,6 +483,8 @@ def outcomes(request, hub):
         for one in request.session.items
         if one.module is request.module and hasattr(one, "callspec")
     ]
+    # What takes long begins first.
+    chosen.sort(key=lambda one: (one[1] != "hangs", one[0] not in ("reddit", "bluesky")))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {(platform, name): pool.submit(run_case, hub, platform, name) for platform, name in chosen}
 

@@ -12,7 +12,7 @@ import Testing
           OutboundFile(
             kind: .image, name: "a.png", mimeType: "image/png", sizeBytes: 5, storageKey: "uploads/1",
             publicURL: "https://example.com/a")
-        ], replyTo: "7", threadID: "t", extras: ["template": ["name": "x"]])),
+        ], replyTo: "7", replyThreadID: "r", threadID: "t", extras: ["template": ["name": "x"]])),
     .edit(OutboundEdit(messageID: "1", text: "new")),
     .delete(messageID: "1"),
     .react(messageID: "1", emoji: "👍", isSet: false),

@@ -46,7 +46,7 @@ import Testing
     #expect(usual.json == ["type": "message", "text": "hi"])
     #expect(usual.header("Authorization") == "Bearer tok")
     let told: JSONValue = ["serviceUrl": "https://smba.trafficmanager.net/emea/"]
-    let message = OutboundMessage(text: "hi", replyTo: "17", threadID: "16")
+    let message = OutboundMessage(text: "hi", replyTo: "17", replyThreadID: "16")
     let reply = try #require(try Self.next("teams", .message(message), to: "19:a", details: told).request)
     #expect(
       reply.line
@@ -182,6 +182,19 @@ import Testing
 
   private static func token(_ claims: JSONValue) -> String {
     "e30." + Base64.encode(claims.encoded(), .url) + ".c2ln"
+  }
+
+  @Test("Bluesky: a text is bounded in characters and in bytes")
+  func blueskyLength() throws {
+    let sender = try Dialogue.sender("bluesky")
+    func code(_ text: String) -> SendRefusal.Code? {
+      let job = Dialogue.job(
+        .message(OutboundMessage(text: text)), to: "c", secrets: Self.secrets["bluesky"] ?? [:])
+      return SendRules.refusal(of: job, on: sender)?.code
+    }
+    #expect(code(String(repeating: "👍🏽", count: 1_000)) == nil)
+    #expect(code(String(repeating: "x", count: 1_001)) == .textTooLong)
+    #expect(code(String(repeating: "👩‍👩‍👧", count: 900)) == .textTooLong)
   }
 
   @Test("Bluesky: a session is refreshed while its refresh token lasts, and begun anew after it")

@@ -211,6 +211,16 @@ import Testing
     #expect(try Self.next("zulip", action, to: "7", [file, quoted, made]).receipt?.messageID == "42")
   }
 
+  @Test("Zulip: what answers no message is under the topic last spoken of")
+  func zulipTopic() throws {
+    var job = Dialogue.job(
+      .message(OutboundMessage(text: "hi")), to: "7", secrets: Self.secrets["zulip"] ?? [:])
+    let sender = try Dialogue.sender("zulip")
+    #expect(sender.next(job, after: []).request?.form["topic"] == "(no topic)")
+    job.lastInboundThreadID = "orders"
+    #expect(sender.next(job, after: []).request?.form["topic"] == "orders")
+  }
+
   private static let refused: [(String, Int, JSONValue, String)] = [
     ("mattermost", 401, ["message": "no"], "credentials"),
     ("mattermost", 429, ["message": "no"], "pause"), ("mattermost", 403, ["message": "no"], "none"),

@@ -16,6 +16,18 @@ import Testing
     "ok": true, "channel": "C1", "ts": "1795219201.000300", "message": ["text": "hi"],
   ])
 
+  @Test("an answer is in the thread of what it answers, which is called after its first message")
+  func threads() throws {
+    let platform = try ChatJobs.sender("slack")
+    func thread(_ message: OutboundMessage) throws -> JSONValue? {
+      try ChatJobs.json(ChatJobs.call(platform.next(Self.job(.message(message)), after: [])))["thread_ts"]
+    }
+    #expect(try thread(OutboundMessage(text: "hi", replyTo: "2.2")) == "2.2")
+    #expect(try thread(OutboundMessage(text: "hi", replyTo: "2.2", replyThreadID: "1.1")) == "1.1")
+    #expect(
+      try thread(OutboundMessage(text: "hi", replyTo: "2.2", replyThreadID: "1.1", threadID: "0.1")) == "0.1")
+  }
+
   @Test("posts a text into a thread, and knows it again in the event")
   func text() throws {
     let platform = try ChatJobs.sender("slack")

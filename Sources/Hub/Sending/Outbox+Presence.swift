@@ -15,7 +15,8 @@ extension Outbox {
     let job = SendJob(
       action: .typing(isTyping), conversation: target.conversation, recipient: target.lastSender,
       lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID,
-      lastInboundDetails: target.lastInboundDetails, account: account.externalID,
+      lastInboundDetails: target.lastInboundDetails, lastInboundThreadID: target.lastInboundThreadID,
+      account: account.externalID,
       secrets: account.secrets, key: "\(ids.next())", now: clock.now())
     guard SendRules.refusal(of: job, on: sender) == nil, gate.pause(of: account, now: clock.now()) == nil
     else {

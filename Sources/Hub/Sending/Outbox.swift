@@ -37,7 +37,8 @@ package struct Outbox: Sendable {
     let (account, sender) = try await writable(target, user)
     var content = OutboundMessage(
       text: draft.text, files: try await uploads.files(draft.files, tenant: user.tenant),
-      replyTo: target.subject?.externalID, threadID: draft.threadID, extras: draft.extras)
+      replyTo: target.subject?.externalID, replyThreadID: target.subject?.threadID,
+      threadID: draft.threadID, extras: draft.extras)
     content.kind =
       draft.kind ?? content.files.first.flatMap { MessageKind(rawValue: $0.kind.rawValue) } ?? .text
     try check(links.published(.message(content), now: clock.now()), target, account, sender)
@@ -110,7 +111,8 @@ package struct Outbox: Sendable {
     let job = SendJob(
       action: action, conversation: target.conversation, recipient: target.lastSender,
       lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID,
-      lastInboundDetails: target.lastInboundDetails, account: account.externalID,
+      lastInboundDetails: target.lastInboundDetails, lastInboundThreadID: target.lastInboundThreadID,
+      account: account.externalID,
       secrets: account.secrets, key: "check", now: clock.now())
     if let refusal = SendRules.refusal(of: job, on: sender, target: subject) { throw Problem(refusal) }
   }

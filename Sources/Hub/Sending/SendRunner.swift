@@ -96,7 +96,8 @@ package struct SendRunner: Sendable {
         action: links.published(job.action, now: clock.now()), conversation: target.conversation,
         recipient: target.lastSender,
         lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID,
-        lastInboundDetails: target.lastInboundDetails, account: account.externalID,
+        lastInboundDetails: target.lastInboundDetails, lastInboundThreadID: target.lastInboundThreadID,
+        account: account.externalID,
         secrets: account.secrets, token: token, key: "\(job.id)", now: clock.now())
       switch await dialogue(platform, send, job) {
       case .success(let receipt): return .sent(receipt)

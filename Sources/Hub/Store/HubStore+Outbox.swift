@@ -11,6 +11,7 @@ package struct SendTarget: Sendable {
     package let externalID: String
     package let sentAt: Timestamp
     package let isOutbound: Bool
+    package let threadID: String?
   }
 
   package let account: UUIDv7
@@ -18,6 +19,7 @@ package struct SendTarget: Sendable {
   package let lastInboundAt: Timestamp?
   package let lastInboundID: String?
   package let lastInboundDetails: JSONValue?
+  package let lastInboundThreadID: String?
   package let lastSender: Person?
   package let subject: Subject?
 }
@@ -78,7 +80,15 @@ extension HubStore {
     _ principal: UserKey, conversation: UUIDv7, message: UUIDv7? = nil
   ) async throws -> SendTarget {
     let rows = try await writer.query(
-      "SELECT * FROM send_target($1, $2, $3, $4)",
+      """
+      SELECT t.*, m.thread_id, (
+        SELECT l.thread_id FROM messages l
+        WHERE l.tenant_id = $1 AND l.conversation_id = $3 AND l.external_id = t.last_inbound_id
+          AND l.direction = 0
+        ORDER BY l.sent_at DESC LIMIT 1)
+      FROM send_target($1, $2, $3, $4) t
+      LEFT JOIN messages m ON m.tenant_id = $1 AND m.conversation_id = $3 AND m.id = $4
+      """,
       [.text(principal.tenant), .text(principal.user), .uuid(conversation), .uuid(message)])
     guard let row = rows.first else { throw HubStoreError.notFound }
     let sender = try row.optionalString(6)
@@ -90,6 +100,7 @@ extension HubStore {
       lastInboundAt: try row.optionalTimestamp(4).map { Timestamp($0) },
       lastInboundID: try row.optionalString(5),
       lastInboundDetails: try row.optionalBytes(11).flatMap { try? JSONValue(parsing: $0) },
+      lastInboundThreadID: try row.optionalString(13),
       lastSender: try sender.map { Person(id: $0, name: try row.optionalString(7)) },
       subject: try Self.subject(row))
   }
@@ -97,7 +108,8 @@ extension HubStore {
   private static func subject(_ row: PostgresRow) throws -> SendTarget.Subject? {
     guard let id = try row.optionalString(8), let sentAt = try row.optionalTimestamp(9) else { return nil }
     return SendTarget.Subject(
-      externalID: id, sentAt: Timestamp(sentAt), isOutbound: try row.int(10) == 1)
+      externalID: id, sentAt: Timestamp(sentAt), isOutbound: try row.int(10) == 1,
+      threadID: try row.optionalString(12))
   }
 
   /// The conversation of a message that the user sees.

@@ -45,6 +45,8 @@ package struct SendJob: Sendable, Equatable {
   package var lastInboundID: String?
   /// The `details` of that message: some platforms say in it where answers go.
   package var lastInboundDetails: JSONValue?
+  /// The thread that it is in.
+  package var lastInboundThreadID: String?
   /// The platform's own id of the account, where it is known.
   package var account: String?
   package var secrets: AccountSecrets
@@ -57,6 +59,7 @@ package struct SendJob: Sendable, Equatable {
   package init(
     action: OutboundAction, conversation: ConversationRef, recipient: Person? = nil,
     lastInboundAt: Timestamp? = nil, lastInboundID: String? = nil, lastInboundDetails: JSONValue? = nil,
+    lastInboundThreadID: String? = nil,
     account: String? = nil, secrets: AccountSecrets, token: String? = nil, key: String, now: Timestamp
   ) {
     self.action = action
@@ -65,6 +68,7 @@ package struct SendJob: Sendable, Equatable {
     self.lastInboundAt = lastInboundAt
     self.lastInboundID = lastInboundID
     self.lastInboundDetails = lastInboundDetails
+    self.lastInboundThreadID = lastInboundThreadID
     self.account = account
     self.secrets = secrets
     self.token = token

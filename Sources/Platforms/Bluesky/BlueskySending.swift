@@ -6,6 +6,8 @@ import Messaging
 extension BlueskyPlatform: SendingPlatform {
   /// Characters as people count them.
   private static let charactersMax = 1_000
+  /// Of UTF-8, whatever the characters are.
+  private static let bytesMax = 10_000
   private static let copied = ["facets", "embed"]
 
   var echoes: Bool { true }
@@ -17,6 +19,8 @@ extension BlueskyPlatform: SendingPlatform {
     switch action {
     case .message(let message) where (message.text?.count ?? 0) > Self.charactersMax:
       return SendRefusal(.textTooLong, "Bluesky takes \(Self.charactersMax) characters at most")
+    case .message(let message) where (message.text?.utf8.count ?? 0) > Self.bytesMax:
+      return SendRefusal(.textTooLong, "Bluesky takes \(Self.bytesMax) bytes of UTF-8 at most")
     case .message(let message) where message.text?.isEmpty != false:
       return SendRefusal(.invalidContent, "a message needs a text")
     case .react(_, let emoji, _) where emoji.count != 1:

@@ -97,11 +97,16 @@ extension SlackPlatform: SendingPlatform {
       ]
     ]
     members["text"] = message.text.map { .string($0) }
-    members["thread_ts"] = (message.threadID ?? message.replyTo).map { .string($0) }
+    members["thread_ts"] = Self.thread(message).map { .string($0) }
     for name in ["blocks", "attachments", "unfurl_links", "unfurl_media", "mrkdwn", "reply_broadcast"] {
       members[name] = message.extras?[name]
     }
     return members
+  }
+
+  /// Slack names a thread by its first message, and wants no other of it.
+  private static func thread(_ message: OutboundMessage) -> String? {
+    message.threadID ?? message.replyThreadID ?? message.replyTo
   }
 
   // MARK: Files
@@ -147,7 +152,7 @@ extension SlackPlatform: SendingPlatform {
         "files": .array(files), "channel_id": .string(job.conversation.externalID),
       ]
       members["initial_comment"] = message.text.flatMap { $0.isEmpty ? nil : .string($0) }
-      members["thread_ts"] = (message.threadID ?? message.replyTo).map { .string($0) }
+      members["thread_ts"] = Self.thread(message).map { .string($0) }
       return .call(
         SlackAPI.call("files.completeUploadExternal", .object(members), job.secrets, token: job.token))
     }

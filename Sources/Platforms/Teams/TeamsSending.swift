@@ -50,7 +50,8 @@ extension TeamsPlatform: SendingPlatform {
     switch job.action {
     case .message(let message):
       let path = message.replyTo.map { "/" + APIRequest.element($0) } ?? ""
-      return TeamsAPI.call("POST", path, job, thread: message.threadID, body: activity(message, job))
+      return TeamsAPI.call(
+        "POST", path, job, thread: message.threadID ?? message.replyThreadID, body: activity(message, job))
     case .edit(let edit):
       return TeamsAPI.call(
         "PUT", "/" + APIRequest.element(edit.messageID), job,

@@ -122,6 +122,8 @@ extension ZulipPlatform: SendingPlatform {
       topic = topic ?? quoted?["subject"]?.string
       parts.insert(Self.quote(quoted, target, job), at: 0)
     }
+    // Many organizations want every message under a topic: without another it is the one last spoken of.
+    topic = topic ?? job.lastInboundThreadID
     guard let answer = rest.popFirst() else {
       return .call(send(parts.joined(separator: "\n"), topic, job))
     }

@@ -1,6 +1,7 @@
 """The contracts of all platforms that users can write to over HTTP, by name.
 
-A platform has several where an account of it has several ways to its token.
+A platform has several where an account of it has several ways to its token, or its conversations are of
+several kinds.
 """
 
 from contracts.bluesky import Bluesky
@@ -12,16 +13,16 @@ from contracts.line import Line, StatelessLine
 from contracts.mastodon import Mastodon
 from contracts.mattermost import Mattermost
 from contracts.messenger import Instagram, Messenger
-from contracts.reddit import Reddit
+from contracts.reddit import Reddit, RedditComments
 from contracts.rocketchat import RocketChat
-from contracts.slack import RotatingSlack, Slack
-from contracts.teams import Teams
-from contracts.telegram import Telegram
-from contracts.twilio import Twilio
+from contracts.slack import RotatingSlack, Slack, ThreadedSlack
+from contracts.teams import Teams, TeamsChannel
+from contracts.telegram import Telegram, TelegramBusiness, TelegramTopic
+from contracts.twilio import Twilio, TwilioConversation, TwilioWhatsApp
 from contracts.viber import Viber
-from contracts.whatsapp import WhatsApp
+from contracts.whatsapp import WhatsApp, WhatsAppUser
 from contracts.x import RefreshingX, X
-from contracts.zulip import Zulip
+from contracts.zulip import Zulip, ZulipChannel
 
 CONTRACTS = {
     "telegram": Telegram,
@@ -47,4 +48,13 @@ CONTRACTS = {
     "reddit": Reddit,
     "intercom": Intercom,
     "custom": Custom,
+    "telegram-topic": TelegramTopic,
+    "telegram-business": TelegramBusiness,
+    "whatsapp-user": WhatsAppUser,
+    "slack-thread": ThreadedSlack,
+    "twilio-whatsapp": TwilioWhatsApp,
+    "twilio-conversation": TwilioConversation,
+    "teams-channel": TeamsChannel,
+    "zulip-channel": ZulipChannel,
+    "reddit-comments": RedditComments,
 }

@@ -147,6 +147,8 @@ class Contract:
     file_type = "image/png"
     # Whether a text goes with a file.
     has_caption = True
+    # Whether one message has several files.
+    has_albums = False
     # What is put on a message and taken away.
     emoji = "👍"
     # Whether what it made can be asked for by the sender's own id.
@@ -158,8 +160,9 @@ class Contract:
     has_tokens = False
     # Whether the platform's own news of a message reach the account by webhook.
     has_echo = False
-    # Whether calls go before the one that makes a message with a file.
+    # Whether calls go before the one that makes a message with a file, and several.
     has_steps = False
+    has_second_step = False
     # Whether the other side is shown that somebody types, and what was read.
     has_typing = False
     has_receipts = False
@@ -167,12 +170,15 @@ class Contract:
     has_reply_steps = False
     # Cases of what the catalogue says, and this kind of conversation has not.
     cannot = frozenset()
+    # Of another kind of conversation only what is different there; None: every case.
+    only = None
     # The account's policy, beside that it is not polled.
     settings = {}
     # Extras that a quotation needs.
     reply_extras = {}
-    # A text that is as long as the platform takes.
+    # A text that is as long as the platform takes, and others that are too long in another count of its.
     longest = None
+    too_long = ()
 
     def __init__(self):
         self.made = []
@@ -186,6 +192,8 @@ class Contract:
         self.violations = []
         self.by_key = {}
         self.faults = []
+        # Answers to the next calls, whatever they are.
+        self.next_answers = []
         self.step_faults = []
         self.renewals = 0
         self.is_revoked = False
@@ -245,6 +253,11 @@ class Contract:
         """(headers, body) by which the platform tells of a message that it made."""
         raise NotImplementedError
 
+    @property
+    def quoted_id(self):
+        """How the platform names what an answer to the inbound message belongs to."""
+        return self.inbound_id
+
     def as_written(self, text):
         """How a text looks that was written as `text`."""
         return text
@@ -270,6 +283,8 @@ class Contract:
         call.at = time.monotonic()
         try:
             with self.lock:
+                if self.next_answers:
+                    return self.next_answers.pop(0)
                 return self.route(call)
         except OffContract as refused:
             if not refused.is_told:

@@ -30,8 +30,9 @@ class Bluesky(Contract):
     has_tokens = True
     place = CONVO
     inbound_id = INBOUND
-    # Graphemes: each of these is several code points.
-    longest = "👩‍👩‍👧" * 1000
+    # A thousand graphemes, of several code points each, and ten thousand bytes.
+    longest = "👍🏽" * 1000
+    too_long = ("👩‍👩‍👧" * 900,)
 
     MODELS = {
         "sendMessage": models.ChatBskyConvoSendMessage.Data,
@@ -211,9 +212,7 @@ class Bluesky(Contract):
         message = body["message"]
         text = message["text"]
         size = len(text.encode())
-        self.require(
-            size <= 10_000 or text == self.longest, self.error(400, "InvalidRequest", "too long"), size
-        )
+        self.require(size <= 10_000, self.error(400, "InvalidRequest", "too long"), size)
         reply = message.get("replyTo", {}).get("messageId")
         self.require(
             reply in (None, INBOUND), self.error(400, "ReplyTargetNotFound", "no such message"), reply

@@ -48,6 +48,7 @@ class Custom(Contract):
     has_typing = True
     has_receipts = True
     files = "url"
+    has_albums = True
     place = "c1"
     inbound_id = "m1"
 

@@ -68,6 +68,7 @@ class Discord(Contract):
     does_once = True
     has_typing = True
     files = "upload"
+    has_albums = True
     place = CHANNEL
     inbound_id = "1437582083858305024"
     # Characters are Unicode's code points.

@@ -40,6 +40,7 @@ class GoogleChat(Contract):
     has_tokens = True
     has_reply_steps = True
     files = "url"
+    has_albums = True
     place = SPACE
     inbound_id = INBOUND
     longest = "x" * 4096

@@ -25,6 +25,7 @@ REPLY = obj(
 class Intercom(Contract):
     platform = "intercom"
     files = "url"
+    has_albums = True
     has_echo = True
     place = CONVERSATION
     inbound_id = "p1"

@@ -46,6 +46,7 @@ class Line(Contract):
     does_once = True
     has_typing = True
     files = "url"
+    has_albums = True
     place = USER
     inbound_id = "444573844083572737"
     reply_extras = {"platform": {"quoteToken": "q3Plxr4AgKd"}}

@@ -47,7 +47,9 @@ class Mastodon(Contract):
     platform = "mastodon"
     does_once = True
     files = "upload"
+    has_albums = True
     has_steps = True
+    has_second_step = True
     has_reply_steps = True
     place = PERSON
     inbound_id = INBOUND
@@ -205,6 +207,7 @@ class Mastodon(Contract):
 
     def media_state(self, identifier):
         self.require(identifier in self.uploads, (404, {"error": "Record not found"}), identifier)
+        self.step(None)
         self.asked[identifier] = self.asked.get(identifier, 0) + 1
         is_ready = self.asked[identifier] > 1
         body = {"id": identifier, "type": "image", "url": "https://m/1" if is_ready else None}

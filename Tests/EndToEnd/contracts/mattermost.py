@@ -25,6 +25,7 @@ class Mattermost(Contract):
     platform = "mattermost"
     has_reply_steps = True
     files = "upload"
+    has_albums = True
     has_steps = True
     has_typing = True
     place = CHANNEL

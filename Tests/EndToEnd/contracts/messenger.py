@@ -157,7 +157,8 @@ class Instagram(Messenger):
     platform = "instagram"
     files = "url"
     place = "1203344556677"
-    longest = "x" * 1000
+    # Bytes of UTF-8.
+    longest = "é" * 500
     emoji = "❤️"
     object = "instagram"
     owner = INSTAGRAM

@@ -48,7 +48,18 @@ class Reddit(Contract):
 
     def open(self, scene):
         wait_until(lambda: scene.record()["polling"]["polledAt"], 20, "the first poll")
-        entry = {
+        entry = self.entry()
+        with self.lock:
+            self.inbox.append({"kind": self.kind, "data": entry})
+        # A change of the account has it polled at once.
+        scene.patch(credentials=self.sending_credentials())
+        wait_until(lambda: scene.user.conversations(account=scene.account["id"]), 60, "the message")
+        scene.patch(settings={"polling": "off"})
+
+    kind = "t4"
+
+    def entry(self):
+        return {
             "name": INBOUND,
             "id": "in1",
             "author": "ana",
@@ -66,12 +77,6 @@ class Reddit(Contract):
             "new": True,
             "subreddit": None,
         }
-        with self.lock:
-            self.inbox.append({"kind": "t4", "data": entry})
-        # A change of the account has it polled at once.
-        scene.patch(credentials=self.sending_credentials())
-        wait_until(lambda: scene.user.conversations(account=scene.account["id"]), 60, "the message")
-        scene.patch(settings={"polling": "off"})
 
     @staticmethod
     def form_error(code, words, field, **more):
@@ -122,8 +127,30 @@ class Reddit(Contract):
                 },
             }
         missing = (404, {"message": "Not Found", "error": 404})
+        if call.path in ("/api/editusertext", "/api/del") and self.kind == "t1":
+            return self.change(call)
         self.require(call.method == "POST" and call.path.rstrip("/") == "/api/comment", missing, what)
         return self.comment(call)
+
+    def answer_to(self, form, number):
+        """A message, as the answer shows it."""
+        return {
+            "name": f"t4_out{number}",
+            "id": f"out{number}",
+            "author": "hub_bot",
+            "dest": "ana",
+            "subject": "re: a question",
+            "body": form["text"],
+            "body_html": "",
+            "created_utc": time.time(),
+            "was_comment": False,
+            "first_message_name": FIRST,
+            "parent_id": form["thing_id"],
+            "context": "",
+            "new": False,
+            "replies": "",
+            "subreddit": None,
+        }
 
     def renew(self, call):
         login = base64.b64encode(b"client:secret").decode()
@@ -155,32 +182,18 @@ class Reddit(Contract):
         )
         self.require(form.get("text"), self.form_error("NO_TEXT", "we need something here", "text"), form)
         self.require(
-            form.get("thing_id") in (INBOUND, FIRST), self.form_error("NO_THING_ID", "parent", "parent"), form
+            form.get("thing_id") in (self.inbound_id, self.place),
+            self.form_error("NO_THING_ID", "parent", "parent"),
+            form,
         )
         too_long = self.form_error("TOO_LONG", "this is too long (max: 10000)", "text")
         self.require(len(form["text"]) <= 10_000, too_long, len(form["text"]))
 
         def make(number):
-            name = f"t4_out{number}"
-            made = Made(name, FIRST, form["text"], form["thing_id"])
-            data = {
-                "name": name,
-                "id": f"out{number}",
-                "author": "hub_bot",
-                "dest": "ana",
-                "subject": "re: a question",
-                "body": form["text"],
-                "body_html": "",
-                "created_utc": time.time(),
-                "was_comment": False,
-                "first_message_name": FIRST,
-                "parent_id": form["thing_id"],
-                "context": "",
-                "new": False,
-                "replies": "",
-                "subreddit": None,
-            }
-            return made, (200, {"json": {"errors": [], "data": {"things": [{"kind": "t4", "data": data}]}}})
+            data = self.answer_to(form, number)
+            made = Made(data["name"], self.place, form["text"], form["thing_id"])
+            thing = {"kind": self.kind, "data": data}
+            return made, (200, {"json": {"errors": [], "data": {"things": [thing]}}})
 
         return self.create(call, make)
 
@@ -204,3 +217,49 @@ class Reddit(Contract):
         )
         message = praw.models.Message(reddit, {"name": INBOUND, "id": "in1", "author": None, "dest": None})
         return message.reply(body="by praw").name
+
+
+class RedditComments(Reddit):
+    """Comments under a post can be edited and deleted."""
+
+    only = frozenset({"text", "reply", "edit", "deletion"})
+    cannot = frozenset()
+    kind = "t1"
+    place = "t3_post1"
+    inbound_id = "t1_in1"
+
+    def entry(self):
+        return super().entry() | {
+            "name": "t1_in1",
+            "was_comment": True,
+            "link_id": "t3_post1",
+            "parent_id": "t3_post1",
+            "first_message_name": None,
+            "first_message": None,
+            "subreddit": "test",
+            "link_title": "A post",
+            "context": "/r/test/comments/post1/a_post/in1/?context=3",
+        }
+
+    def answer_to(self, form, number):
+        return super().answer_to(form, number) | {
+            "name": f"t1_out{number}",
+            "was_comment": True,
+            "link_id": "t3_post1",
+            "subreddit": "test",
+        }
+
+    def change(self, call):
+        form = {name: values[0] for name, values in parse_qs(call.body.decode()).items()}
+        is_edit = call.path == "/api/editusertext"
+        known = {"thing_id", "text", "api_type", "raw_json"} if is_edit else {"id", "api_type", "raw_json"}
+        self.require(set(form) <= known, self.form_error("INVALID_OPTION", "unknown", "x"), sorted(form))
+        name = form["thing_id" if is_edit else "id"]
+        ids = {made.id for made in self.made}
+        self.require(name in ids, self.form_error("NOT_AUTHOR", "you can't do that", "thing_id"), name)
+        if not is_edit:
+            self.deleted.append(name)
+            return 200, {}
+        self.edits.append((name, form["text"]))
+        data = self.answer_to({"text": form["text"], "thing_id": self.inbound_id}, 1)
+        return 200, {"json": {"errors": [], "data": {"things": [{"kind": "t1", "data": data}]}}}

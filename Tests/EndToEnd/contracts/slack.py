@@ -49,7 +49,9 @@ BODIES = {
 class Slack(Contract):
     platform = "slack"
     files = "upload"
+    has_albums = True
     has_steps = True
+    has_second_step = True
     has_echo = True
     place = CHANNEL
     longest = "x" * 40_000
@@ -166,6 +168,9 @@ class Slack(Contract):
 
     def chat_postMessage(self, call, body):
         self.require(body.get("text") or body.get("blocks"), self.error("no_text"), "no text")
+        root = body.get("thread_ts")
+        # "Avoid using a reply's ts value; use its parent instead."
+        self.require(root in (None, self.quoted_id), self.error("thread_not_found"), f"thread {root}")
 
         def make(number):
             stamp = f"{int(time.time())}.{1000 + number:06}"
@@ -235,6 +240,7 @@ class Slack(Contract):
     def uploaded(self, call):
         """The bytes, as they are or as form data."""
         file = self.uploads[call.path.removeprefix("/upload/")]
+        self.step(call)
         self.require(
             call.method == "POST" and "authorization" not in call.headers, (400, b""), "a token is sent along"
         )
@@ -330,3 +336,21 @@ class RotatingSlack(Slack):
     def expire(self):
         self.old_token, self.token = self.token, secrets.token_hex(8)
         self.is_expired = True
+
+
+class ThreadedSlack(Slack):
+    """What is answered is an answer itself."""
+
+    only = frozenset({"reply", "attachment", "edit", "deletion"})
+
+    def __init__(self):
+        super().__init__()
+        self.root = f"{int(time.time()) - 60}.000100"
+
+    @property
+    def quoted_id(self):
+        return self.root
+
+    def inbound(self, account):
+        stamp = self.inbound_id
+        return self.event(user="U2147483697", text="hello", ts=stamp, event_ts=stamp, thread_ts=self.root)

@@ -37,6 +37,7 @@ TYPING = obj({"type": one_of("typing")})
 class Teams(Contract):
     platform = "teams"
     files = "url"
+    has_albums = True
     has_tokens = True
     has_typing = True
     place = CONVERSATION
@@ -67,7 +68,7 @@ class Teams(Contract):
                 "text": "hello",
                 "textFormat": "plain",
                 "from": {"id": "29:1XJKJMvc5GBtc2JwZq0oj8tHZm", "name": "Megan Bowen"},
-                "conversation": {"id": CONVERSATION, "conversationType": "personal"},
+                "conversation": self.conversation(),
                 "recipient": {"id": f"28:{self.app}", "name": "hub"},
             }
         )
@@ -81,6 +82,14 @@ class Teams(Contract):
         }
         token = jwt.encode(claims, TEST_KEY, algorithm="RS256", headers={"kid": "testKey"})
         return {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}, body
+
+    @property
+    def addresses(self):
+        """The conversation's, and that of the thread which answers to the inbound message go into."""
+        return [self.place]
+
+    def conversation(self):
+        return {"id": CONVERSATION, "conversationType": "personal"}
 
     @staticmethod
     def error(status, code, words, **headers):
@@ -112,7 +121,7 @@ class Teams(Contract):
         unknown = self.error(404, "ServiceError", "Unknown")
         self.require(call.path.startswith(start), unknown, call.path)
         parts = [unquote(part) for part in call.path.removeprefix(start).split("/")]
-        self.require(parts[0] == CONVERSATION and parts[1] == "activities", unknown, parts)
+        self.require(parts[0] in self.addresses and parts[1] == "activities", unknown, parts)
         rest = parts[2:]
         if call.method == "POST" and len(rest) <= 1:
             return self.post(call, rest)
@@ -172,10 +181,16 @@ class Teams(Contract):
         self.require(not rest or rest[0] == self.inbound_id, self.invalid("replyToId"), rest)
         files = [(one.get("name"), one["contentUrl"]) for one in body.get("attachments", [])]
 
+        self.require(
+            not rest or unquote(call.path).split("/")[4] == self.addresses[-1],
+            self.invalid("thread"),
+            call.path,
+        )
+
         def make(number):
             made = Made(
                 str(1_795_300_000_000 + number),
-                CONVERSATION,
+                self.place,
                 body.get("text"),
                 rest[0] if rest else None,
                 files,
@@ -192,3 +207,17 @@ class Teams(Contract):
                 kept = activity.serialize()
                 assert all(kept.get(name) == value for name, value in call.json.items()), (kept, call.json)
         assert ResourceResponse.deserialize({"id": "1"}).id == "1"
+
+
+class TeamsChannel(Teams):
+    """A thread of a channel: its address is the channel's with the id of the thread's first message."""
+
+    only = frozenset({"text", "reply", "attachment"})
+    place = "19:general@thread.tacv2"
+
+    @property
+    def addresses(self):
+        return [self.place, f"{self.place};messageid=1795219100000"]
+
+    def conversation(self):
+        return {"id": self.addresses[-1], "conversationType": "channel", "isGroup": True}

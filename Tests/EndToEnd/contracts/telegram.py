@@ -13,9 +13,13 @@ from contracts.base import Contract, Limit, Made, OffContract, compact, parts_of
 class Telegram(Contract):
     platform = "telegram"
     files = "upload"
+    has_albums = True
     place = "111"
     inbound_id = "1100"
     longest = "👋" * 2048
+
+    chat = {"id": 111, "type": "private", "first_name": "Ana"}
+    connection = None
 
     METHODS = {
         "sendMessage",
@@ -27,6 +31,7 @@ class Telegram(Contract):
         "deleteMessage",
         "setMessageReaction",
         "sendChatAction",
+        "deleteBusinessMessages",
     }
 
     def __init__(self):
@@ -41,16 +46,20 @@ class Telegram(Contract):
         return {"botToken": self.token, "apiURL": self.url}
 
     def inbound(self, account):
-        person = {"id": 111, "first_name": "Ana"}
-        message = {
-            "message_id": 1100,
+        return self.update({"message": self.said()})
+
+    def said(self, **more):
+        return {
+            "message_id": int(self.inbound_id),
             "date": int(time.time()),
             "text": "hello",
-            "from": person | {"is_bot": False},
-            "chat": person | {"type": "private"},
-        }
+            "from": {"id": 111, "first_name": "Ana", "is_bot": False},
+            "chat": self.chat,
+        } | more
+
+    def update(self, update):
         headers = {"Content-Type": "application/json", "X-Telegram-Bot-Api-Secret-Token": self.secret}
-        return headers, compact({"update_id": 10_000_101, "message": message})
+        return headers, compact({"update_id": 10_000_101 + len(self.made)} | update)
 
     @staticmethod
     def error(code, words, **parameters):
@@ -83,9 +92,11 @@ class Telegram(Contract):
             call.method == "POST" and method in self.METHODS, self.error(404, "Not Found"), "no such method"
         )
         values = self.values(call)
-        self.require(
-            values.pop("chat_id", None) == 111, self.error(400, "Bad Request: chat not found"), "another chat"
-        )
+        if method != "deleteBusinessMessages":
+            wrong = self.error(400, "Bad Request: chat not found")
+            self.require(values.pop("chat_id", None) == self.chat["id"], wrong, "another chat")
+            given = values.pop("business_connection_id", None)
+            self.require(given == self.connection, wrong, f"connection {given}")
         answer = getattr(self, method)(call, values)
         self.require(not values, self.error(400, "Bad Request"), f"unknown parameters {sorted(values)}")
         return answer
@@ -98,7 +109,7 @@ class Telegram(Contract):
         for name, [part] in parts_of(call).items():
             if part.filename is not None:
                 values[name] = part
-            elif name in ("caption", "text", "parse_mode"):
+            elif name in ("caption", "text", "parse_mode", "business_connection_id"):
                 values[name] = part.text
             else:
                 values[name] = json.loads(part.text)
@@ -108,7 +119,7 @@ class Telegram(Contract):
         document = {
             "message_id": 9000 + number,
             "date": int(time.time()),
-            "chat": {"id": 111, "type": "private", "first_name": "Ana"},
+            "chat": self.chat,
             "from": {"id": 123456, "is_bot": True, "first_name": "Hub"},
         } | more
         aiogram.types.Message.model_validate(document)
@@ -147,6 +158,27 @@ class Telegram(Contract):
             made = Made(str(9000 + number), self.place, caption, reply, [(photo.filename, photo.content)])
             size = {"file_id": "f", "file_unique_id": "u", "width": 1, "height": 1}
             return made, (200, {"ok": True, "result": self.message(number, caption=caption, photo=[size])})
+
+        return self.create(call, make)
+
+    def sendMediaGroup(self, call, values):
+        """Files are parts of the form, and named in `media`."""
+        media = values.pop("media")
+        self.require(2 <= len(media) <= 10, self.error(400, "Bad Request: wrong number of media"), media)
+        reply = self.reply(values)
+        files, caption = [], None
+        for one in media:
+            place = one["media"].removeprefix("attach://")
+            known = set(one) <= {"type", "media", "caption", "parse_mode"} and one["type"] == "photo"
+            self.require(known and place in values, self.error(400, "Bad Request: media not found"), one)
+            part = values.pop(place)
+            files.append((part.filename, part.content))
+            caption = caption or one.get("caption")
+
+        def make(number):
+            made = Made(str(9000 + number), self.place, caption, reply, files)
+            messages = [self.message(number + place, media_group_id="1") for place, _ in enumerate(media)]
+            return made, (200, {"ok": True, "result": messages})
 
         return self.create(call, make)
 
@@ -198,6 +230,59 @@ class Telegram(Contract):
         for call in self.calls:
             name = call.path.rsplit("/", 1)[1]
             values = self.values(call)
+            # What `media` names as attach:// is no parameter.
+            named = {one["media"].removeprefix("attach://") for one in values.get("media", [])}
+            values = {key: value for key, value in values.items() if key not in named}
             files = {key: "attach" for key, value in values.items() if hasattr(value, "filename")}
             method = getattr(aiogram.methods, name[0].upper() + name[1:]).model_validate(values | files)
             assert not method.model_extra, method.model_extra
+
+
+class TelegramTopic(Telegram):
+    """A forum: an answer to a message is in its topic by itself."""
+
+    only = frozenset({"text", "reply", "attachment", "reaction"})
+    place = "-1001234567890"
+    chat = {"id": -1001234567890, "type": "supergroup", "title": "Ops", "is_forum": True}
+
+    def inbound(self, account):
+        return self.update({"message": self.said(message_thread_id=7, is_topic_message=True)})
+
+
+class TelegramBusiness(Telegram):
+    """A chat that a business account handed to the bot. What the bot says there comes back as an update."""
+
+    only = frozenset({"text", "reply", "attachment", "edit", "deletion", "echoed"})
+    has_echo = True
+    place = "bc1:111"
+    connection = "bc1"
+
+    def inbound(self, account):
+        return self.update({"business_message": self.said(business_connection_id="bc1")})
+
+    def echo(self, account, made):
+        bot = {"id": 123456, "is_bot": True, "first_name": "Hub"}
+        owner = {"id": 500, "is_bot": False, "first_name": "Owner"}
+        return self.update(
+            {
+                "business_message": self.said(
+                    message_id=int(made.id),
+                    business_connection_id="bc1",
+                    sender_business_bot=bot,
+                    text=made.text,
+                    **{"from": owner},
+                )
+            }
+        )
+
+    def message(self, number, **more):
+        return super().message(number, business_connection_id="bc1", **more)
+
+    def deleteBusinessMessages(self, call, values):
+        wrong = self.error(400, "Bad Request: business connection not found")
+        self.require(values.pop("business_connection_id") == "bc1", wrong, values)
+        ids = {int(made.id) for made in self.made}
+        numbers = values.pop("message_ids")
+        self.require(set(numbers) <= ids, self.error(400, "Bad Request: message not found"), numbers)
+        self.deleted += [str(number) for number in numbers]
+        return 200, {"ok": True, "result": True}

@@ -11,7 +11,8 @@ from contracts.meta import Graph, graph_error
 PHONE = "106540352242922"
 MEDIA = {"image/jpeg": 5 << 20, "image/png": 5 << 20}
 CONTEXT = obj({"message_id": string(pattern=r"^wamid\.")})
-ENVELOPE = {"messaging_product": one_of("whatsapp"), "to": string(pattern=r"^\+?\d{5,16}$")}
+ENVELOPE = {"messaging_product": one_of("whatsapp")}
+NUMBER = string(pattern=r"^\+?\d{5,16}$")
 OPTIONAL = {
     "recipient_type": one_of("individual", "group"),
     "context": CONTEXT,
@@ -41,6 +42,7 @@ class WhatsApp(Graph):
     has_receipts = True
     has_steps = True
     longest = "x" * 4096
+    recipient = {"to": NUMBER}
 
     def webhook_credentials(self):
         return {"phoneNumberId": PHONE, "appSecret": self.app_secret}
@@ -55,15 +57,20 @@ class WhatsApp(Graph):
         }
 
     def inbound(self, account):
-        message = {
-            "from": self.place,
+        message = self.sender() | {
             "id": self.inbound_id,
             "timestamp": str(int(time.time())),
             "type": "text",
             "text": {"body": "hello"},
         }
-        contact = {"profile": {"name": "Sheena"}, "wa_id": self.place}
+        contact = {"profile": {"name": "Sheena"}} | self.contact()
         return self.signed(self.value(contacts=[contact], messages=[message]))
+
+    def sender(self):
+        return {"from": self.place}
+
+    def contact(self):
+        return {"wa_id": self.place}
 
     def echo(self, account, made):
         """Statuses repeat what the sender gave in `biz_opaque_callback_data`."""
@@ -142,8 +149,13 @@ class WhatsApp(Graph):
             return 200, {"success": True}
         kind = body.get("type", "text")
         self.require(kind in KINDS, self.invalid("type"), f"type {kind}")
-        self.checked(call, obj(ENVELOPE | {kind: KINDS[kind]}, type=one_of(kind), **OPTIONAL), self.invalid)
-        self.require(body["to"] == self.place, self.invalid("to"), body["to"])
+        self.checked(
+            call,
+            obj(ENVELOPE | self.recipient | {kind: KINDS[kind]}, type=one_of(kind), **OPTIONAL),
+            self.invalid,
+        )
+        [name] = self.recipient
+        self.require(body[name] == self.place, self.invalid(name), body[name])
         content = body[kind]
         if kind == "reaction":
             self.require(content["message_id"] == self.inbound_id, self.invalid("message_id"), content)
@@ -180,3 +192,17 @@ class WhatsApp(Graph):
 
         library = pywa.WhatsApp(phone_id=PHONE, token=self.token, session=httpx.Client(transport=Here()))
         return library.send_message(to=self.place, text="by pywa").id
+
+
+class WhatsAppUser(WhatsApp):
+    """Who hides the number is written to by a business-scoped id, in another member."""
+
+    only = frozenset({"text", "reply", "reaction", "receipt"})
+    place = "US.13491208655302741918"
+    recipient = {"recipient": string(pattern=r"^[A-Z]{2}\.")}
+
+    def sender(self):
+        return {"from_user_id": self.place}
+
+    def contact(self):
+        return {"user_id": self.place}

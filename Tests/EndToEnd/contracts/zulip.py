@@ -21,6 +21,7 @@ class Zulip(Contract):
     platform = "zulip"
     has_reply_steps = True
     files = "upload"
+    has_albums = True
     has_steps = True
     has_typing = True
     place = "direct:10,11"
@@ -56,10 +57,11 @@ class Zulip(Contract):
             {"id": 10, "email": "ana@example.com", "full_name": "Ana"},
             {"id": 11, "email": "hub-bot@zulip.example.com", "full_name": "Hub"},
         ]
+        return self.hooked("direct_message", type="private", display_recipient=people)
+
+    def hooked(self, trigger, **more):
         message = {
             "id": int(INBOUND),
-            "type": "private",
-            "display_recipient": people,
             "content": "hello",
             "sender_id": 10,
             "sender_email": "ana@example.com",
@@ -67,14 +69,14 @@ class Zulip(Contract):
             "timestamp": int(time.time()),
             "client": "website",
             "rendered_content": "<p>hello</p>",
-        }
+        } | more
         body = compact(
             {
                 "bot_email": "hub-bot@zulip.example.com",
                 "bot_full_name": "Hub",
                 "data": "hello",
                 "token": self.hook,
-                "trigger": "direct_message",
+                "trigger": trigger,
                 "message": message,
             }
         )
@@ -188,12 +190,7 @@ class Zulip(Contract):
     def send(self, call):
         form = self.form(call)
         self.require(set(form) <= self.PARAMETERS, self.error(400, "parameters"), sorted(form))
-        self.require(
-            form.get("type") in ("private", "direct"), self.error(400, "Invalid type"), form.get("type")
-        )
-        to = json.loads(form["to"])
-        to = to if isinstance(to, list) else [to]
-        self.require(sorted(to) == PEOPLE, self.error(400, "Invalid user ID"), to)
+        self.addressed(form)
         content = form.get("content", "")
         self.require(content.strip(), self.error(400, "Message must not be empty"), "empty")
         self.require(len(content) <= 10_000 + 200, self.error(400, "Message too long"), len(content))
@@ -214,6 +211,14 @@ class Zulip(Contract):
 
         return self.create(call, make)
 
+    def addressed(self, form):
+        self.require(
+            form.get("type") in ("private", "direct"), self.error(400, "Invalid type"), form.get("type")
+        )
+        to = json.loads(form["to"])
+        to = to if isinstance(to, list) else [to]
+        self.require(sorted(to) == PEOPLE, self.error(400, "Invalid user ID"), to)
+
     def client(self):
         client = library.Client(
             email="hub-bot@zulip.example.com", api_key=self.key, site=self.url, client="judge"
@@ -221,3 +226,30 @@ class Zulip(Contract):
         answer = client.send_message({"type": "private", "to": PEOPLE, "content": "by zulip"})
         assert answer["result"] == "success", answer
         return answer["id"]
+
+
+class ZulipChannel(Zulip):
+    """A channel's messages have topics: an answer has that of its message, or the one last spoken of."""
+
+    only = frozenset({"text", "reply", "attachment", "reaction", "edit", "deletion"})
+    place = "5"
+    topic = None
+
+    def inbound(self, account):
+        return self.hooked(
+            "mention", type="stream", stream_id=5, display_recipient="support", subject="orders"
+        )
+
+    def get(self, call, identifier):
+        status, body = super().get(call, identifier)
+        body["message"] |= {"type": "stream", "stream_id": 5, "subject": "orders"}
+        return status, body
+
+    def addressed(self, form):
+        kind = form.get("type")
+        self.require(kind in ("stream", "channel"), self.error(400, "Invalid type"), kind)
+        to = json.loads(form["to"])
+        self.require(to in (5, [5]), self.error(400, "Invalid channel"), to)
+        # The organization wants topics, as many do.
+        missing = self.error(400, "Topics are required in this organization.")
+        self.require(form.get("topic") == "orders", missing, form)
