@@ -46,6 +46,9 @@ package struct UUIDv7: Sendable, Hashable, Comparable, CustomStringConvertible {
     self.bytes = Array(bytes)
   }
 
+  /// When it was made, in milliseconds since 1970-01-01 UTC; of other versions it means nothing.
+  package var milliseconds: UInt64 { bytes[..<6].reduce(0) { $0 << 8 | UInt64($1) } }
+
   package var description: String {
     var text: [UInt8] = []
     text.reserveCapacity(36)

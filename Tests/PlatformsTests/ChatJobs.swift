@@ -7,7 +7,7 @@ import Testing
 /// Jobs for senders and pollers, answers of platforms, and what a hub does between them.
 enum ChatJobs {
   static let now = Timestamp(seconds: 1_795_219_200)
-  static let key = "01932f5e-8a00-7000-8000-000000000001"
+  static let key = "01a1fb67-1800-7000-8000-000000000001"
 
   static func sender(_ name: String) throws -> any SendingPlatform {
     try #require(PlatformCatalogue.named(name) as? any SendingPlatform)

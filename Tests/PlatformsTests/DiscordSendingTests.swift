@@ -37,7 +37,17 @@ import Testing
     let receipt = try ChatJobs.receipt(platform.next(job, after: [ChatJobs.answer(Self.sent)]))
     #expect(receipt.messageID == "334385199974967042")
     #expect(receipt.sentAt == Timestamp(rfc3339: "2017-07-11T17:27:07.299Z"))
-    #expect(platform.isRepeatable(job.action))
+    #expect(!platform.isRepeatable(job.action) && platform.isRepeatable(.delete(messageID: "1")))
+  }
+
+  @Test("sends again only while Discord remembers the nonce", arguments: [(59, true), (61, false)])
+  func nonceForgotten(seconds: Int64, isRepeatable: Bool) throws {
+    let platform = try ChatJobs.sender("discord")
+    var job = Self.job(.message(OutboundMessage(text: "hi")))
+    job.now = Timestamp(seconds: job.now.seconds + seconds)
+    #expect(try ChatJobs.call(platform.next(job, after: [])).isRepeatable == isRepeatable)
+    let step = platform.next(job, after: [ChatJobs.answer([:], status: 502)])
+    #expect((try ChatJobs.failure(step).remedy == .unknown) == !isRepeatable)
   }
 
   @Test("gives every key a nonce of its own, that fits")

@@ -7,7 +7,21 @@ extension DiscordPlatform: SendingPlatform {
   private static let filesMax = 10
   private static let unknownMessage: Int64 = 10_008
 
-  func isRepeatable(_ action: OutboundAction) -> Bool { true }
+  /// Seconds after a message was asked for during which it may be sent again: Discord remembers a nonce for a
+  /// few minutes, and the last try comes some time after it was decided on.
+  private static let nonceSeconds: Int64 = 60
+
+  /// Not messages: a node that died may be followed after Discord has forgotten the nonce.
+  func isRepeatable(_ action: OutboundAction) -> Bool {
+    if case .message = action { false } else { true }
+  }
+
+  /// Whether this call can be made again.
+  private static func isRepeatable(_ job: SendJob) -> Bool {
+    guard case .message = job.action else { return true }
+    guard let asked = UUIDv7(job.key)?.milliseconds else { return false }
+    return job.now.microseconds / 1_000 - Int64(asked) < nonceSeconds * 1_000
+  }
 
   /// The bot's messages are among those that are polled.
   var echoes: Bool { true }
@@ -29,14 +43,16 @@ extension DiscordPlatform: SendingPlatform {
 
   func next(_ job: SendJob, after answers: [APIAnswer]) -> SendStep {
     guard let answer = answers.last else { return request(job) }
-    if let failure = DiscordAPI.failure(answer, isRepeatable: true, now: job.now) {
+    if let failure = DiscordAPI.failure(answer, isRepeatable: Self.isRepeatable(job), now: job.now) {
       switch job.action {
       case .delete where DiscordAPI.code(answer) == Self.unknownMessage: return .done(SendReceipt())
       default: return .failed(failure)
       }
     }
     guard case .message = job.action else { return .done(SendReceipt()) }
-    guard let id = answer.json?["id"]?.identifier else { return .failed(.unreadable(isRepeatable: true)) }
+    guard let id = answer.json?["id"]?.identifier else {
+      return .failed(.unreadable(isRepeatable: Self.isRepeatable(job)))
+    }
     let time = answer.json?["timestamp"]?.string.flatMap { Timestamp(rfc3339: $0)?.clamped }
     return .done(SendReceipt(messageID: id, sentAt: time ?? DiscordMessage.time(ofID: id)))
   }
@@ -92,7 +108,9 @@ extension DiscordPlatform: SendingPlatform {
     let channel = message.threadID ?? job.conversation.externalID
     let path = "channels/\(APIRequest.element(channel))/messages"
     guard !message.files.isEmpty else {
-      return DiscordAPI.call("POST", path, job.secrets, body: .json(.object(members)), isRepeatable: true)
+      return DiscordAPI.call(
+        "POST", path, job.secrets, body: .json(.object(members)),
+        isRepeatable: Self.isRepeatable(job))
     }
     members["attachments"] = .array(
       message.files.enumerated().map { index, file in
@@ -104,6 +122,7 @@ extension DiscordPlatform: SendingPlatform {
       parts.append(APIPart("files[\(index)]", file: index, filename: file.name, type: file.mimeType))
     }
     return DiscordAPI.call(
-      "POST", path, job.secrets, body: .multipart(parts), timeoutSeconds: 120, isRepeatable: true)
+      "POST", path, job.secrets, body: .multipart(parts), timeoutSeconds: 120,
+      isRepeatable: Self.isRepeatable(job))
   }
 }
