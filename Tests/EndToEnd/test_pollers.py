@@ -53,6 +53,9 @@ class Connected:
         self.known.append(name)
         return message, name
 
+    def stop(self):
+        self.user.patch(f"/api/accounts/{self.account['id']}", {"disabled": True})
+
     def messages(self):
         found = []
         for conversation in self.user.conversations(account=self.account["id"]):
@@ -152,6 +155,24 @@ def history(hub, make):
     assert account.unread() == 1
     assert [feed.read(message) for message in account.pushed()] == [name]
     assert hub.command("verify", "unread").returncode == 0
+    account.sound()
+
+
+def beginning(hub, make):
+    """What is said from the connection on is news, also when the platform cannot be asked at first."""
+    feed = make()
+    first = feed.name(feed.say("before", at=time.time() - 30), "before")
+    feed.refuse((503, b"", {"Retry-After": "2"}))
+    account = Connected(hub, feed)
+    if not feed.has_history:
+        account.known.append(first)
+    # Whole seconds that have begun are before the connection as well.
+    time.sleep(1.1 if feed.seconds_only else 0.05)
+    for number in range(8):
+        account.say(f"soon {number}", place=number % feed.places)
+        time.sleep(0.3)
+    account.wait(account.known)
+    assert account.unread() == len(account.known)
     account.sound()
 
 
@@ -434,7 +455,7 @@ def both(hub, make):
     account.sound()
 
 
-CASES = [history, live, changes, threads, limited, spent, failing, expired, revoked, refreshed, both]
+CASES = [history, beginning, live, changes, threads, limited, spent, failing, expired, revoked, refreshed, both]
 
 
 def restarted(hub, feed_of):
@@ -455,7 +476,8 @@ def restarted(hub, feed_of):
     for turn in range(2):
         for account in accounts:
             for number in range(account.feed.burst // 2):
-                account.say(f"news {turn}.{number}", place=number % account.feed.places)
+                # A few conversations become active, and move in front of those that are read just now.
+                account.say(f"news {turn}.{number}", place=number % min(account.feed.places, 10))
         time.sleep(2.5)
         hub.kill()
         hub.start()
@@ -489,7 +511,7 @@ class Outcomes:
         finally:
             for feed in made:
                 if account := getattr(feed, "connected", None):
-                    account.user.patch(f"/api/accounts/{account.account['id']}", {"disabled": True})
+                    account.stop()
                 feed.server.close()
 
     def feed(self, name):
@@ -497,9 +519,9 @@ class Outcomes:
         return self.feeds[-1]
 
     def close(self):
-        self.workers.shutdown(cancel_futures=True)
         for feed in self.feeds:
-            feed.server.close()
+            self.workers.submit(feed.server.close)
+        self.workers.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -543,3 +565,4 @@ def test_a_poller_goes_on_after_a_restart(after_restarts, name):
     assert account.unread() == len(account.known)
     assert sorted(account.feed.read(message) for message in account.pushed()) == sorted(account.known)
     account.sound()
+    account.stop()

@@ -145,7 +145,7 @@ package struct PollRunner: Sendable {
     var job = PollJob(
       mode: mode, cursor: cursor, account: reader.account.externalID, secrets: reader.account.secrets,
       now: clock.now(), mayWait: !reader.isHistoryDue || reader.hasHistoryFailed,
-      pace: pace)
+      pace: pace, begin: reader.poll.beganAt)
     switch await found(&job, reader) {
     case .failure(let failure): return .failure(.failed(failure))
     case .success(let found):

@@ -44,7 +44,7 @@ extension GoogleChatPlatform: PollingPlatform {
 
   private func begin(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {
     guard let answer = answers.first else { return .call(spaces(nil, job)) }
-    let since = RoomRound.time(of: answer, now: job.now)
+    let since = RoomRound.start(of: answer, job)
     return .page(PollPage(cursor: .object(cursor(since: since, begin: since))))
   }
 

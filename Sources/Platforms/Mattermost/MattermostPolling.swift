@@ -104,7 +104,7 @@ extension MattermostPlatform: PollingPlatform {
   private func begin(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {
     guard let answer = answers.first else { return .call(MattermostAPI.call("GET", "users/me", job.secrets)) }
     guard let user = answer.json?["id"]?.string else { return .failed(.unreadable("user")) }
-    let round = RoomRound(since: RoomRound.time(of: answer, now: job.now))
+    let round = RoomRound(since: RoomRound.start(of: answer, job))
     return .page(PollPage(cursor: cursor(user, round)))
   }
 

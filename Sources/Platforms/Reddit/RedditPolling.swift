@@ -34,8 +34,8 @@ extension RedditPlatform: PollingPlatform {
     guard let answer = answers.first else {
       return .call(RedditAPI.call("GET", "api/v1/me", job.secrets, token: job.token))
     }
-    let now = JSONValue.integer(RoomRound.time(of: answer, now: job.now).seconds)
-    return .page(PollPage(cursor: ["since": now, "begin": now]))
+    let start = JSONValue.integer(RoomRound.start(of: answer, job).seconds)
+    return .page(PollPage(cursor: ["since": start, "begin": start]))
   }
 
   private func listing(_ name: String, after: String?, _ job: PollJob) -> APIRequest {

@@ -83,6 +83,12 @@ struct RoomRound: Equatable {
     until = nil
   }
 
+  /// When polling was set up, by the server's clock.
+  static func start(of answer: APIAnswer, _ job: PollJob) -> Timestamp {
+    let age = job.now.microseconds - job.start.microseconds
+    return Timestamp(microseconds: time(of: answer, now: job.now).microseconds - age).clamped
+  }
+
   /// When the server answered, by its own clock where it says so.
   static func time(of answer: APIAnswer, now: Timestamp) -> Timestamp {
     answer.header("date").flatMap { HTTPDate.parse($0) }.map { Timestamp(seconds: Int64($0)) } ?? now
