@@ -13,7 +13,7 @@ import pytest
 
 import feeds
 from hub import Hub, unique, wait_until
-from platform_server import CUT
+from platform_server import CUT, HANG
 from postgres import Cluster
 
 FEEDS = feeds.by_name()
@@ -300,6 +300,94 @@ def spent(hub, make):
     account.sound()
 
 
+def silent(hub, make):
+    """Waits that are longer than a test: at least nothing is asked for a while."""
+    long = [name for name, seconds, _ in make().limits() if seconds >= 60]
+    if not long:
+        pytest.skip("the platform's waits are short")
+    accounts = []
+    for name in long:
+        account = Connected(hub, make()).begun()
+        account.feed.limit(name)
+        accounts.append(account)
+    wait_until(lambda: not any(account.feed.refusals for account in accounts), 30, "every limit told", 0.1)
+    calls = [len(account.feed.calls_at) for account in accounts]
+    time.sleep(6)
+    for account, before in zip(accounts, calls):
+        account.sound()
+        assert len(account.feed.calls_at) == before
+        assert account.state()["state"] == "connected"
+
+
+def hanging(hub, make):
+    """A platform that takes a call and never answers."""
+    feed = make()
+    if feed.patience > 30:
+        pytest.skip("a call may take longer than the test")
+    account = Connected(hub, feed).begun()
+    feed.refuse(HANG)
+    wait_until(lambda: not feed.refusals, 20, "a call that hangs", 0.05)
+    hung = time.time()
+    account.say("while it hangs")
+    account.wait(account.known, 45)
+    later = [at for at in feed.calls_at if at > hung + 0.05]
+    assert later and later[0] - hung > feed.patience - 2, "it did not wait for the answer"
+    account.sound()
+
+
+def swept(hub, make):
+    """With webhooks a sweep finds what they did not tell, and nothing from before the connection."""
+    feed = make()
+    if not feed.is_swept:
+        pytest.skip("the platform is polled, or excludes webhooks")
+    feed.say("before", at=time.time() - 30)
+    account = Connected(hub, feed, polling="auto")
+    if feed.seconds_only:
+        time.sleep(1.1)
+    told, _ = account.say("told")
+    account.webhook(feed.webhook(told))
+    for number in range(feed.places + 3):
+        account.say(f"missed {number}", place=number % feed.places)
+    account.wait(account.known, 40)
+    polling = account.state()["polling"]
+    assert polling["role"] == "sweep"
+    assert polling["recoveredBySweep"] in (feed.places + 3, feed.places + 4), polling
+    assert account.unread() == len(account.known)
+    assert sorted(feed.read(message) for message in account.pushed()) == sorted(account.known)
+    account.sound()
+
+
+def hooked(hub, make):
+    """A webhook that excludes polling needs a person, who is told what to do."""
+    feed = make()
+    if not hasattr(feed, "hook"):
+        pytest.skip("webhooks and polling go together")
+    account = Connected(hub, feed).begun()
+    feed.hook = True
+    wait_until(lambda: account.state()["state"] == "bad_credentials", 20, "bad_credentials", 0.2)
+    assert "deleteWebhook" in account.state()["stateAction"]
+    feed.hook = None
+    account.user.patch(f"/api/accounts/{account.account['id']}", {"credentials": feed.credentials()})
+    account.say("after all")
+    account.wait(account.known)
+    assert account.state()["state"] == "connected"
+    account.sound()
+
+
+def flood(hub, make):
+    """More at once than the platform tells of."""
+    feed = make()
+    if not feed.most:
+        pytest.skip("the platform tells of everything, page by page")
+    account = Connected(hub, feed).begun()
+    with feed.lock:
+        for number in range(feed.most + 150):
+            account.say(f"much {number}", place=1)
+    account.wait(account.known, 60)
+    assert account.unread() == len(account.known)
+    account.sound()
+
+
 def failing(hub, make):
     feed = make()
     account = Connected(hub, feed).begun()
@@ -455,7 +543,8 @@ def both(hub, make):
     account.sound()
 
 
-CASES = [history, beginning, live, changes, threads, limited, spent, failing, expired, revoked, refreshed, both]
+CASES = [history, beginning, live, changes, threads, swept, both, flood]
+CASES += [limited, spent, silent, failing, hanging, expired, revoked, hooked, refreshed]
 
 
 def restarted(hub, feed_of):
@@ -495,7 +584,7 @@ class Outcomes:
         self.workers = concurrent.futures.ThreadPoolExecutor(40)
         self.futures = {}
         for case, name in sorted(
-            wanted, key=lambda one: (one[0] not in (limited, failing), CASES.index(one[0]))
+            wanted, key=lambda one: (one[0] not in (limited, failing, hanging), CASES.index(one[0]))
         ):
             self.futures[case, name] = self.workers.submit(self.run, case, name)
 
@@ -531,7 +620,7 @@ def outcomes(request):
         for item in request.session.items
         if item.path == request.path and "case" in getattr(getattr(item, "callspec", None), "params", {})
     ]
-    hub = Hub("pollers", POLLING_PACE=PACE)
+    hub = Hub("pollers", POLLING_PACE=PACE, SWEEP_INTERVAL=2)
     made = None
     try:
         made = Outcomes(hub.start(), wanted)

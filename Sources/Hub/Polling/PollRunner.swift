@@ -109,7 +109,9 @@ package struct PollRunner: Sendable {
   private func turn(_ reader: inout Reader) async -> TurnResult {
     if reader.poll.isSweep {
       let since = reader.poll.sweptAt ?? clock.now()
-      let mode = PollJob.Mode.sweep(since: Timestamp(seconds: since.seconds - Self.overlapSeconds))
+      let overlap = Timestamp(seconds: since.seconds - Self.overlapSeconds)
+      let begin = reader.poll.beganAt.map { Timestamp(seconds: $0.seconds) } ?? .earliest
+      let mode = PollJob.Mode.sweep(since: max(overlap, begin))
       return await page(&reader, mode)
     }
     let live = await page(&reader, .live)
