@@ -80,8 +80,8 @@ package struct PollJob: Sendable, Equatable {
   package var now: Timestamp
   /// The platform may keep the question until there is news. False: something else waits behind this page.
   package var mayWait: Bool
-  /// How many times sooner than usual the platform is asked again. A stored poll that is read once more was asked
-  /// for, however soon it was: its pace is without end.
+  /// How many times sooner than usual the platform is asked again. A stored poll that is read once more was
+  /// asked for, however soon it was: its pace is without end.
   package var pace: Double
   /// When polling was set up; nil: now.
   package var begin: Timestamp?

@@ -70,8 +70,8 @@ extension MattermostPlatform: PollingPlatform {
     return .page(PollPage(news, cursor: cursor, hasMore: round.isUnderWay || !full.isEmpty))
   }
 
-  /// A channel of which more changed than the server gives at once: its posts are turned over, from the newest
-  /// down to where its round began.
+  /// A channel of which more changed than the server gives at once: its posts are turned over, the newest
+  /// first, down to where its round began.
   private func turnOver(
     _ room: MattermostChannel, _ user: String, _ job: PollJob, _ answers: [APIAnswer]
   ) -> PollStep {

@@ -63,7 +63,7 @@ extension RedditPlatform: PollingPlatform {
       if members["until"] == nil { members["until"] = .integer(time.seconds) }
       let isOver = read(answer, notBefore, job, into: &content)
       let after = answer.json?["data"]?["after"]?.string
-      // The entry behind which was asked is gone, and nothing is known to be behind it: the list is read anew.
+      // The entry behind which was asked is gone, and so is what is behind it: the list is read anew.
       if members[name] != nil, answer.json?["data"]?["children"]?.array?.isEmpty == true {
         members[name] = nil
         open.append(.string(name))

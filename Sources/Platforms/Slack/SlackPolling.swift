@@ -194,7 +194,8 @@ extension SlackPlatform: PollingPlatform {
     return Hex.encode(Digest.sha256(JSONValue.array(reactions).encoded()).prefix(8))
   }
 
-  /// The reactions as they stand, by people: Slack may leave out some of them, and tells nobody who has none left.
+  /// The reactions as they stand, by people. Slack may leave out some of them, and tells of nobody who has
+  /// none left.
   private static func reactions(
     _ message: JSONValue, _ conversation: ConversationRef, at time: Timestamp
   ) -> [InboundItem] {

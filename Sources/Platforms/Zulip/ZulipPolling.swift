@@ -124,7 +124,8 @@ extension ZulipPlatform: PollingPlatform {
     return .page(PollPage(events.content, cursor: events.cursor.json))
   }
 
-  /// Before there is a queue nothing is told: what was said since polling was set up is listed, the newest first.
+  /// Before there is a queue nothing is told: what was said since polling was set up is listed, the newest
+  /// first.
   private func lookBack(_ job: PollJob, _ cursor: ZulipCursor, _ answer: APIAnswer?) -> PollStep {
     let anchor = cursor.back.flatMap { $0 == .max ? nil : String($0) } ?? "newest"
     guard let answer else { return .call(messages(job, anchor: anchor, before: Self.pageMax, after: 0)) }
