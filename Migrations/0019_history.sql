@@ -19,3 +19,15 @@ BEGIN
     began_at = CASE WHEN p.role <> excluded.role AND p.cursor IS NULL THEN now() ELSE p.began_at END,
     history_before = CASE WHEN p.history = 'none' THEN excluded.history_before ELSE p.history_before END;
 END $$;
+
+-- As before; who forgets its place forgets those of history and sweep as well.
+CREATE OR REPLACE FUNCTION release_poll(
+  tenant text, account uuid, token bigint, wait_seconds double precision, interval_seconds double precision,
+  failures integer, forget_cursor boolean
+) RETURNS void LANGUAGE sql AS $$
+UPDATE polls p SET node = NULL, due_at = now() + make_interval(secs => $4), interval_seconds = $5, failures = $6,
+  cursor = CASE WHEN $7 THEN NULL ELSE p.cursor END,
+  history_cursor = CASE WHEN $7 THEN NULL ELSE p.history_cursor END,
+  sweep_cursor = CASE WHEN $7 THEN NULL ELSE p.sweep_cursor END
+WHERE p.tenant_id = $1 AND p.account_id = $2 AND p.token = $3
+$$;

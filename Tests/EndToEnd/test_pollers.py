@@ -287,6 +287,43 @@ def limited(hub, make):
     assert account.state()["state"] == "connected"
 
 
+def interrupted(hub, make):
+    """Limits and failures while history is read: they hold for it as well, and it goes on afterwards."""
+    feed = make()
+    if not feed.has_history:
+        pytest.skip("the platform lets nobody read what was before")
+    names = []
+    now = time.time()
+    for number in reversed(range(feed.before)):
+        age = 5 + number * (HISTORY_DAYS - 1) * feeds.DAY / feed.before
+        message = feed.say(f"old {number}", at=now - age, place=number % feed.places)
+        names.append(feed.name(message, f"old {number}"))
+    feed.page_delay = 0.15
+    account = Connected(hub, feed, historyDays=HISTORY_DAYS)
+
+    def is_done():
+        return account.state()["polling"]["history"] == "done"
+
+    short = [name for name, seconds, _ in feed.limits() if seconds < 10]
+    for turn in range(4):
+        # Some calls later it is another kind of call: the first after a pause is for news.
+        calls = len(feed.calls_at) + turn
+        wait_until(lambda: len(feed.calls_at) > calls or is_done(), 30, "some calls", 0.01)
+        if is_done():
+            break
+        if turn and short:
+            feed.limit(short[0])
+        else:
+            feed.refuse((500, {"message": "oops"}))
+        wait_until(lambda: not feed.refusals or is_done(), 30, "it was told", 0.01)
+        wait_until(lambda: time.time() > feed.quiet_until, 20, "the end of the pause", 0.05)
+    feed.page_delay = 0
+    account.wait(names, 60)
+    wait_until(is_done, 30, "the history", 0.2)
+    assert account.unread() == 0 and account.pushed() == []
+    account.sound()
+
+
 def spent(hub, make):
     feed = make()
     if feed.spent() is None:
@@ -545,7 +582,7 @@ def both(hub, make):
 
 
 CASES = [history, beginning, live, changes, threads, swept, both, flood]
-CASES += [limited, spent, silent, failing, hanging, expired, revoked, hooked, refreshed]
+CASES += [limited, interrupted, spent, silent, failing, hanging, expired, revoked, hooked, refreshed]
 
 
 def restarted(hub, feed_of):

@@ -118,16 +118,27 @@ package struct PollRunner: Sendable {
     guard case .success(let hasMore) = live, !hasMore else { return live }
     if reader.isHistoryDue {
       let limit = reader.poll.historyAfter ?? clock.now()
-      guard case .success(let hasMore) = await page(&reader, .history(notBefore: limit)) else {
+      switch await page(&reader, .history(notBefore: limit)) {
+      case .success(let hasMore):
+        reader.isHistoryDue = hasMore
+        reader.hasHistoryFailed = false
+        return .success(true)
+      case .failure(let end):
+        guard Self.concernsHistoryOnly(end) else { return .failure(end) }
         // History can wait: it is tried again the next time.
         reader.hasHistoryFailed = true
-        return .success(reader.platform.polling.isLongPoll)
       }
-      reader.isHistoryDue = hasMore
-      reader.hasHistoryFailed = false
-      return .success(true)
     }
     return .success(reader.platform.polling.isLongPoll)
+  }
+
+  /// Whether the live pages may go on. What the platform says of the account, or of a time, holds for all.
+  private static func concernsHistoryOnly(_ end: PollEnd) -> Bool {
+    guard case .failed(let failure) = end else { return false }
+    switch failure.remedy {
+    case .none, .unknown, .later(seconds: nil): return true
+    case .later, .pauseAccount, .pauseApp, .renewToken, .credentials, .restart: return false
+    }
   }
 
   private enum TurnResult {
