@@ -144,16 +144,19 @@ import Testing
     #expect(linkedIn == ["since": Self.begin, "begin": Self.begin])
     let messenger = try Self.first("messenger", ["pageId": "1", "accessToken": "T"])
     #expect(messenger == ["since": .integer(Self.now * 1_000_000), "begin": .integer(Self.now)])
-    // The server is a minute ahead.
-    let date = ["Date": "Sat, 21 Nov 2026 00:02:30 GMT"]
-    let ahead = JSONValue.integer((Self.now + 60) * 1_000)
+    // The server is a minute behind.
+    let date = ["Date": "Sat, 21 Nov 2026 00:00:30 GMT"]
+    let behind = JSONValue.integer((Self.now - 60) * 1_000)
     let server = ["server": "http://m", "accessToken": "T", "userId": "me"]
     let mattermost = try Self.first("mattermost", server, [Dialogue.answer(["id": "me"], date)])
-    #expect(mattermost["begin"] == ahead && mattermost["since"] == ahead)
+    #expect(mattermost["begin"] == behind && mattermost["since"] == behind)
     let rocketChat = try Self.first("rocketchat", server, [Dialogue.answer(["success": true], date)])
-    #expect(rocketChat["begin"] == ahead && rocketChat["since"] == ahead)
+    #expect(rocketChat["begin"] == behind && rocketChat["since"] == behind)
     let intercom = try Self.first("intercom", ["accessToken": "T"], [Dialogue.answer(["id": "1"], date)])
-    #expect(intercom["begin"] == .integer(Self.now + 60))
+    #expect(intercom["begin"] == .integer(Self.now - 60))
+    // It is ahead, or took its time.
+    let late = Dialogue.answer(["id": "1"], ["Date": "Sat, 21 Nov 2026 00:01:50 GMT"])
+    #expect(try Self.first("intercom", ["accessToken": "T"], [late])["begin"] == .integer(Self.now))
   }
 
   @Test("Mastodon: lists begin behind what is older than the connection")
