@@ -13,7 +13,7 @@ import pytest
 
 import feeds
 from hub import Hub, unique, wait_until
-from platform_server import CUT
+from platform_server import CUT, HANG
 from postgres import Cluster
 
 FEEDS = feeds.by_name()
@@ -53,10 +53,13 @@ class Connected:
         self.known.append(name)
         return message, name
 
+    def stop(self):
+        self.user.patch(f"/api/accounts/{self.account['id']}", {"disabled": True})
+
     def messages(self):
         found = []
-        for conversation in self.user.conversations(account=self.account["id"]):
-            found += self.user.messages(conversation["id"])
+        for conversation in self.user.conversations(account=self.account["id"], limit=200):
+            found += self.user.messages(conversation["id"], limit=200)
         return found
 
     def names(self):
@@ -80,7 +83,7 @@ class Connected:
                 raise AssertionError(
                     f"missing {sorted(missing)[:9]}, too many {sorted(more)[:9]}, {twice} twice"
                 )
-            time.sleep(0.25)
+            time.sleep(0.25 if len(wanted) < 50 else 1)
 
     def sound(self):
         """The platform was asked as its contract says."""
@@ -152,6 +155,24 @@ def history(hub, make):
     assert account.unread() == 1
     assert [feed.read(message) for message in account.pushed()] == [name]
     assert hub.command("verify", "unread").returncode == 0
+    account.sound()
+
+
+def beginning(hub, make):
+    """What is said from the connection on is news, also when the platform cannot be asked at first."""
+    feed = make()
+    first = feed.name(feed.say("before", at=time.time() - 30), "before")
+    feed.refuse((503, b"", {"Retry-After": "2"}))
+    account = Connected(hub, feed)
+    if not feed.has_history:
+        account.known.append(first)
+    # Whole seconds that have begun are before the connection as well.
+    time.sleep(1.1 if feed.seconds_only else 0.05)
+    for number in range(8):
+        account.say(f"soon {number}", place=number % feed.places)
+        time.sleep(0.3)
+    account.wait(account.known)
+    assert account.unread() == len(account.known)
     account.sound()
 
 
@@ -266,6 +287,43 @@ def limited(hub, make):
     assert account.state()["state"] == "connected"
 
 
+def interrupted(hub, make):
+    """Limits and failures while history is read: they hold for it as well, and it goes on afterwards."""
+    feed = make()
+    if not feed.has_history:
+        pytest.skip("the platform lets nobody read what was before")
+    names = []
+    now = time.time()
+    for number in reversed(range(feed.before)):
+        age = 5 + number * (HISTORY_DAYS - 1) * feeds.DAY / feed.before
+        message = feed.say(f"old {number}", at=now - age, place=number % feed.places)
+        names.append(feed.name(message, f"old {number}"))
+    feed.page_delay = 0.15
+    account = Connected(hub, feed, historyDays=HISTORY_DAYS)
+
+    def is_done():
+        return account.state()["polling"]["history"] == "done"
+
+    short = [name for name, seconds, _ in feed.limits() if seconds < 10]
+    for turn in range(4):
+        # Some calls later it is another kind of call: the first after a pause is for news.
+        calls = len(feed.calls_at) + turn
+        wait_until(lambda: len(feed.calls_at) > calls or is_done(), 30, "some calls", 0.01)
+        if is_done():
+            break
+        if turn and short:
+            feed.limit(short[0])
+        else:
+            feed.refuse((500, {"message": "oops"}))
+        wait_until(lambda: not feed.refusals or is_done(), 30, "it was told", 0.01)
+        wait_until(lambda: time.time() > feed.quiet_until, 20, "the end of the pause", 0.05)
+    feed.page_delay = 0
+    account.wait(names, 60)
+    wait_until(is_done, 30, "the history", 0.2)
+    assert account.unread() == 0 and account.pushed() == []
+    account.sound()
+
+
 def spent(hub, make):
     feed = make()
     if feed.spent() is None:
@@ -276,6 +334,95 @@ def spent(hub, make):
     account.say("in the next window")
     account.wait(account.known, 25)
     assert time.time() >= feed.quiet_until
+    account.sound()
+
+
+def silent(hub, make):
+    """Waits that are longer than a test: at least nothing is asked for a while."""
+    long = [name for name, seconds, _ in make().limits() if seconds >= 60]
+    if not long:
+        pytest.skip("the platform's waits are short")
+    accounts = []
+    for name in long:
+        account = Connected(hub, make()).begun()
+        account.feed.limit(name)
+        accounts.append(account)
+    wait_until(lambda: not any(account.feed.refusals for account in accounts), 30, "every limit told", 0.1)
+    calls = [len(account.feed.calls_at) for account in accounts]
+    time.sleep(6)
+    for account, before in zip(accounts, calls):
+        account.sound()
+        assert len(account.feed.calls_at) == before
+        assert account.state()["state"] == "connected"
+
+
+def hanging(hub, make):
+    """A platform that takes a call and never answers."""
+    feed = make()
+    if feed.patience > 30:
+        pytest.skip("a call may take longer than the test")
+    account = Connected(hub, feed).begun()
+    feed.refuse(HANG)
+    wait_until(lambda: not feed.refusals, 20, "a call that hangs", 0.05)
+    hung = time.time()
+    account.say("while it hangs")
+    account.wait(account.known, 45)
+    later = [at for at in feed.calls_at if at > hung + 0.05]
+    assert later and later[0] - hung > feed.patience - 2, "it did not wait for the answer"
+    account.sound()
+
+
+def swept(hub, make):
+    """With webhooks a sweep finds what they did not tell, and nothing from before the connection."""
+    feed = make()
+    if not feed.is_swept:
+        pytest.skip("the platform is polled, or excludes webhooks")
+    # Not where the webhook will tell: some tell a conversation's first message as well.
+    feed.say("before", at=time.time() - 30, place=feed.places - 1)
+    account = Connected(hub, feed, polling="auto")
+    if feed.seconds_only:
+        time.sleep(1.1)
+    told, _ = account.say("told")
+    account.webhook(feed.webhook(told))
+    for number in range(feed.places + 3):
+        account.say(f"missed {number}", place=number % feed.places)
+    account.wait(account.known, 40)
+    polling = account.state()["polling"]
+    assert polling["role"] == "sweep"
+    assert polling["recoveredBySweep"] in (feed.places + 3, feed.places + 4), polling
+    assert account.unread() == len(account.known)
+    assert sorted(feed.read(message) for message in account.pushed()) == sorted(account.known)
+    account.sound()
+
+
+def hooked(hub, make):
+    """A webhook that excludes polling needs a person, who is told what to do."""
+    feed = make()
+    if not hasattr(feed, "hook"):
+        pytest.skip("webhooks and polling go together")
+    account = Connected(hub, feed).begun()
+    feed.hook = True
+    wait_until(lambda: account.state()["state"] == "bad_credentials", 20, "bad_credentials", 0.2)
+    assert "deleteWebhook" in account.state()["stateAction"]
+    feed.hook = None
+    account.user.patch(f"/api/accounts/{account.account['id']}", {"credentials": feed.credentials()})
+    account.say("after all")
+    account.wait(account.known)
+    assert account.state()["state"] == "connected"
+    account.sound()
+
+
+def flood(hub, make):
+    """More at once than the platform tells of."""
+    feed = make()
+    if not feed.most:
+        pytest.skip("the platform tells of everything, page by page")
+    account = Connected(hub, feed).begun()
+    with feed.lock:
+        for number in range(feed.most + 150):
+            account.say(f"much {number}", place=1)
+    account.wait(account.known, 60)
+    assert account.unread() == len(account.known)
     account.sound()
 
 
@@ -434,7 +581,8 @@ def both(hub, make):
     account.sound()
 
 
-CASES = [history, live, changes, threads, limited, spent, failing, expired, revoked, refreshed, both]
+CASES = [history, beginning, live, changes, threads, swept, both, flood]
+CASES += [limited, interrupted, spent, silent, failing, hanging, expired, revoked, hooked, refreshed]
 
 
 def restarted(hub, feed_of):
@@ -448,15 +596,19 @@ def restarted(hub, feed_of):
             age = 5 + number * (HISTORY_DAYS - 1) * feeds.DAY / feed.before
             message = feed.say(f"old {number}", at=now - age, place=number % feed.places)
             old.append(feed.name(message, f"old {number}"))
-        account = Connected(hub, feed, historyDays=HISTORY_DAYS).begun()
         feed.page_delay = 0.3
+        accounts.append(Connected(hub, feed, historyDays=HISTORY_DAYS))
         expected[name] = old
-        accounts.append(account)
+    # Some platforms tell whole seconds.
+    time.sleep(1.1)
     for turn in range(2):
         for account in accounts:
             for number in range(account.feed.burst // 2):
-                account.say(f"news {turn}.{number}", place=number % account.feed.places)
-        time.sleep(2.5)
+                # A few conversations become active, and move in front of those that are read just now.
+                account.say(f"news {turn}.{number}", place=number % min(account.feed.places, 10))
+        time.sleep(2)
+        reading = [account for account in accounts if account.state()["polling"]["history"] == "due"]
+        assert turn or len(reading) > 5, "the hub is killed too late"
         hub.kill()
         hub.start()
     for account in accounts:
@@ -472,10 +624,14 @@ class Outcomes:
         self.feeds = []
         self.workers = concurrent.futures.ThreadPoolExecutor(40)
         self.futures = {}
-        for case, name in sorted(
-            wanted, key=lambda one: (one[0] not in (limited, failing), CASES.index(one[0]))
-        ):
+        for case, name in sorted(wanted, key=self.rank):
             self.futures[case, name] = self.workers.submit(self.run, case, name)
+
+    @staticmethod
+    def rank(wanted):
+        """What waits longest begins first."""
+        case, name = wanted
+        return case not in (limited, failing, hanging), -FEEDS[name].patience, CASES.index(case)
 
     def run(self, case, name):
         made = []
@@ -489,7 +645,7 @@ class Outcomes:
         finally:
             for feed in made:
                 if account := getattr(feed, "connected", None):
-                    account.user.patch(f"/api/accounts/{account.account['id']}", {"disabled": True})
+                    account.stop()
                 feed.server.close()
 
     def feed(self, name):
@@ -497,9 +653,9 @@ class Outcomes:
         return self.feeds[-1]
 
     def close(self):
-        self.workers.shutdown(cancel_futures=True)
         for feed in self.feeds:
-            feed.server.close()
+            self.workers.submit(feed.server.close)
+        self.workers.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -509,7 +665,7 @@ def outcomes(request):
         for item in request.session.items
         if item.path == request.path and "case" in getattr(getattr(item, "callspec", None), "params", {})
     ]
-    hub = Hub("pollers", POLLING_PACE=PACE)
+    hub = Hub("pollers", POLLING_PACE=PACE, SWEEP_INTERVAL=2)
     made = None
     try:
         made = Outcomes(hub.start(), wanted)
@@ -543,3 +699,4 @@ def test_a_poller_goes_on_after_a_restart(after_restarts, name):
     assert account.unread() == len(account.known)
     assert sorted(account.feed.read(message) for message in account.pushed()) == sorted(account.known)
     account.sound()
+    account.stop()

@@ -121,6 +121,107 @@ import Testing
     #expect(floor >> 22 == UInt64(Self.now) * 1_000 - 1_420_070_400_000)
   }
 
+  // MARK: Late first polls
+
+  /// The first poll is ninety seconds late.
+  private static func late(_ secrets: [String: String], cursor: JSONValue? = nil) -> PollJob {
+    var job = job(cursor, secrets, later: 90)
+    job.begin = Timestamp(seconds: now)
+    return job
+  }
+
+  private static func first(_ platform: String, _ secrets: [String: String], _ answers: [APIAnswer] = [])
+    throws -> JSONValue
+  {
+    try #require(try Dialogue.poller(platform).poll(late(secrets), after: answers).page).cursor
+  }
+
+  @Test("news begin when polling was set up, by the hub's clock or the server's")
+  func lateFirstPoll() throws {
+    let x = try Self.first("x", ["userId": "1", "accessToken": "T"])
+    #expect(x["since"] == .string(String(UInt64(Self.now * 1_000 - 1_288_834_974_657) << 22)))
+    let linkedIn = try Self.first("linkedin", ["organization": "1", "accessToken": "T"])
+    #expect(linkedIn == ["since": Self.begin, "begin": Self.begin])
+    let messenger = try Self.first("messenger", ["pageId": "1", "accessToken": "T"])
+    #expect(messenger == ["since": .integer(Self.now * 1_000_000), "begin": .integer(Self.now)])
+    // The server is a minute behind.
+    let date = ["Date": "Sat, 21 Nov 2026 00:00:30 GMT"]
+    let behind = JSONValue.integer((Self.now - 60) * 1_000)
+    let server = ["server": "http://m", "accessToken": "T", "userId": "me"]
+    let mattermost = try Self.first("mattermost", server, [Dialogue.answer(["id": "me"], date)])
+    #expect(mattermost["begin"] == behind && mattermost["since"] == behind)
+    let rocketChat = try Self.first("rocketchat", server, [Dialogue.answer(["success": true], date)])
+    #expect(rocketChat["begin"] == behind && rocketChat["since"] == behind)
+    let intercom = try Self.first("intercom", ["accessToken": "T"], [Dialogue.answer(["id": "1"], date)])
+    #expect(intercom["begin"] == .integer(Self.now - 60))
+    // It is ahead, or took its time.
+    let late = Dialogue.answer(["id": "1"], ["Date": "Sat, 21 Nov 2026 00:01:50 GMT"])
+    #expect(try Self.first("intercom", ["accessToken": "T"], [late])["begin"] == .integer(Self.now))
+  }
+
+  @Test("Mastodon: lists begin behind what is older than the connection")
+  func mastodon() throws {
+    func entry(_ id: String, _ seconds: Int64) -> JSONValue {
+      ["id": .string(id), "created_at": .string(Timestamp(seconds: Self.now + seconds).rfc3339)]
+    }
+    let secrets = ["server": "http://m", "accessToken": "T"]
+    let me = Dialogue.answer(["id": "1"], ["Date": "Sat, 21 Nov 2026 00:01:30 GMT"])
+    let cursor = try Self.first(
+      "mastodon", secrets,
+      [
+        me, Dialogue.answer([entry("92", 10), entry("91", -5)]),
+        Dialogue.answer([entry("72", 20), entry("71", 5)]),
+      ])
+    #expect(cursor["notification"] == "91" && cursor["status"] == "70")
+  }
+
+  @Test("Bluesky: the log is read from the moment on, or from the newest revision before it")
+  func bluesky() throws {
+    func rev(_ newest: String) throws -> JSONValue? {
+      let answer = Dialogue.answer(["convos": [["id": "c", "rev": .string(newest)]]])
+      return try Self.first("bluesky", ["identifier": "a", "appPassword": "p"], [answer])["rev"]
+    }
+    #expect(try rev("2222222222222") == "2222222222222")
+    let moment = try #require(try rev("zzzzzzzzzzzzz")?.string)
+    #expect(moment.utf8.count == 13)
+    var number: UInt64 = 0
+    for letter in moment {
+      let letters = Array("234567abcdefghijklmnopqrstuvwxyz")
+      number = number * 32 + UInt64(try #require(letters.firstIndex(of: letter)))
+    }
+    #expect(number >> 10 == UInt64(Self.now) * 1_000_000)
+  }
+
+  @Test("Zulip: what was said before there was a queue is listed, page by page")
+  func zulip() throws {
+    func message(_ id: Int64, _ seconds: Int64) -> JSONValue {
+      [
+        "id": .integer(id), "type": "stream", "stream_id": 4, "display_recipient": "g", "subject": "t",
+        "sender_id": 2, "content": "m", "timestamp": .integer(Self.now + seconds),
+      ]
+    }
+    let secrets = ["server": "http://z", "apiKey": "k", "email": "e"]
+    let poller = try Dialogue.poller("zulip")
+    let cursor: JSONValue = [
+      "user": "1", "queue": "q", "last": -1, "message": 9, "back": .integer(.max),
+      "begin": .integer(Self.now),
+    ]
+    let news = Dialogue.answer([
+      "result": "success", "messages": [message(8, 5), message(9, 6)], "found_oldest": false,
+    ])
+    let page = try #require(poller.poll(Self.late(secrets, cursor: cursor), after: [news]).page)
+    #expect(page.content.messages.count == 2 && page.cursor["back"] == 8 && page.hasMore)
+    let next = try #require(poller.poll(Self.late(secrets, cursor: page.cursor), after: []).request)
+    #expect(next.query["anchor"] == "8" && next.query["num_before"] == "100")
+    let older = Dialogue.answer([
+      "result": "success", "messages": [message(7, -5), message(8, 5)], "found_oldest": false,
+    ])
+    let end = try #require(poller.poll(Self.late(secrets, cursor: page.cursor), after: [older]).page)
+    #expect(end.content.messages.map(\.externalID) == ["8"] && end.cursor["back"] == nil)
+  }
+
+  // MARK: Others
+
   @Test("Telegram: another reader passes, a webhook does not")
   func conflicts() throws {
     let poller = try Dialogue.poller("telegram")

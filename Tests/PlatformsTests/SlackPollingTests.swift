@@ -223,6 +223,30 @@ import Testing
     }
   }
 
+  @Test("tells reactions as they stand, once, and who is missing keeps the others")
+  func reactions() throws {
+    func reacted(_ users: [JSONValue]) -> JSONValue {
+      let reactions: JSONValue = [["name": "thumbsup", "count": 2, "users": .array(users)]]
+      return .object((Self.message(1, "a").object ?? [:]).merging(["reactions": reactions]) { $1 })
+    }
+    var workspace = Workspace(messages: ["C1": []])
+    let begun = try Self.poll(workspace)
+    workspace.messages["C1"] = [Self.message(1, "a")]
+    let first = try Self.poll(workspace, cursor: begun.cursor, at: 30)
+    #expect(first.messages.count == 1 && first.items.count == 1)
+    workspace.messages["C1"] = [reacted(["U2", "U1"])]
+    let second = try Self.poll(workspace, cursor: first.cursor, at: 60)
+    let changes = second.items.compactMap { item -> ReactionChange? in
+      if case .reaction(let change) = item { change } else { nil }
+    }
+    #expect(changes.map(\.actor.id) == ["U1", "U2"])
+    #expect(changes.map(\.change) == [.replace([":thumbsup:"]), .replace([":thumbsup:"])])
+    #expect(changes.map(\.externalID) == [Self.stamp(1), Self.stamp(1)])
+    #expect(second.messages.isEmpty)
+    let third = try Self.poll(workspace, cursor: second.cursor, at: 90)
+    #expect(third.items.isEmpty)
+  }
+
   @Test("says what stops it")
   func errors() throws {
     let job = PollJob(secrets: ChatJobs.secrets(Self.secrets), now: ChatJobs.now)

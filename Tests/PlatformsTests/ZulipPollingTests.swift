@@ -28,7 +28,13 @@ import Testing
     let queue = Dialogue.answer([
       "result": "success", "queue_id": "q", "last_event_id": -1, "max_message_id": 40,
     ])
-    let begun = try #require(try Self.poll("zulip", .live, cursor: nil, [me, queue]).page)
+    let registered = try #require(try Self.poll("zulip", .live, cursor: nil, [me, queue]).page)
+    #expect(registered.hasMore && registered.content == Normalised())
+    // What was said before there was a queue is looked for.
+    let list = try #require(try Self.poll("zulip", .live, cursor: registered.cursor).request)
+    #expect(list.line == "GET https://z/api/v1/messages" && list.query["anchor"] == "newest")
+    let old = Dialogue.answer(["result": "success", "messages": [["id": 39, "timestamp": 1_795_219_100]]])
+    let begun = try #require(try Self.poll("zulip", .live, cursor: registered.cursor, [old]).page)
     #expect(begun.content == Normalised())
     let wait = try #require(try Self.poll("zulip", .live, cursor: begun.cursor).request)
     #expect(wait.isLongLived)

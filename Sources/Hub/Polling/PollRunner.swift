@@ -109,23 +109,36 @@ package struct PollRunner: Sendable {
   private func turn(_ reader: inout Reader) async -> TurnResult {
     if reader.poll.isSweep {
       let since = reader.poll.sweptAt ?? clock.now()
-      let mode = PollJob.Mode.sweep(since: Timestamp(seconds: since.seconds - Self.overlapSeconds))
+      let overlap = Timestamp(seconds: since.seconds - Self.overlapSeconds)
+      let begin = reader.poll.beganAt.map { Timestamp(seconds: $0.seconds) } ?? .earliest
+      let mode = PollJob.Mode.sweep(since: max(overlap, begin))
       return await page(&reader, mode)
     }
     let live = await page(&reader, .live)
     guard case .success(let hasMore) = live, !hasMore else { return live }
     if reader.isHistoryDue {
       let limit = reader.poll.historyAfter ?? clock.now()
-      guard case .success(let hasMore) = await page(&reader, .history(notBefore: limit)) else {
+      switch await page(&reader, .history(notBefore: limit)) {
+      case .success(let hasMore):
+        reader.isHistoryDue = hasMore
+        reader.hasHistoryFailed = false
+        return .success(true)
+      case .failure(let end):
+        guard Self.concernsHistoryOnly(end) else { return .failure(end) }
         // History can wait: it is tried again the next time.
         reader.hasHistoryFailed = true
-        return .success(reader.platform.polling.isLongPoll)
       }
-      reader.isHistoryDue = hasMore
-      reader.hasHistoryFailed = false
-      return .success(true)
     }
     return .success(reader.platform.polling.isLongPoll)
+  }
+
+  /// Whether the live pages may go on. What the platform says of the account, or of a time, holds for all.
+  private static func concernsHistoryOnly(_ end: PollEnd) -> Bool {
+    guard case .failed(let failure) = end else { return false }
+    switch failure.remedy {
+    case .none, .unknown, .later(seconds: nil): return true
+    case .later, .pauseAccount, .pauseApp, .renewToken, .credentials, .restart: return false
+    }
   }
 
   private enum TurnResult {
@@ -145,7 +158,7 @@ package struct PollRunner: Sendable {
     var job = PollJob(
       mode: mode, cursor: cursor, account: reader.account.externalID, secrets: reader.account.secrets,
       now: clock.now(), mayWait: !reader.isHistoryDue || reader.hasHistoryFailed,
-      pace: pace)
+      pace: pace, begin: reader.poll.beganAt)
     switch await found(&job, reader) {
     case .failure(let failure): return .failure(.failed(failure))
     case .success(let found):

@@ -21,6 +21,8 @@ package struct TakenPoll: Sendable {
   package let historyAfter: Timestamp?
   /// Messages from then on are no history; nil: nobody kept when it became due.
   package let historyBefore: Timestamp?
+  /// When polling was set up: messages from then on are news.
+  package let beganAt: Timestamp?
   package let sweepCursor: JSONValue?
   package let sweptAt: Timestamp?
 }
@@ -55,7 +57,7 @@ extension HubStore {
       SELECT tenant_id, account_id, platform, role, interval_seconds, failures, token, cursor, history,
         history_cursor, history_after, sweep_cursor, swept_at,
         (SELECT a.key FROM accounts a WHERE a.tenant_id = p.tenant_id AND a.id = p.account_id),
-        history_before
+        history_before, began_at
       FROM take_polls($1, $2) p
       """, [.text(node), .int4(Int32(clamping: limit))])
     return try rows.map { row in
@@ -67,6 +69,7 @@ extension HubStore {
         isHistoryDue: try row.string(8) == "due", historyCursor: Self.json(try row.optionalBytes(9)),
         historyAfter: try row.optionalTimestamp(10).map { Timestamp($0) },
         historyBefore: try row.optionalTimestamp(14).map { Timestamp($0) },
+        beganAt: try row.optionalTimestamp(15).map { Timestamp($0) },
         sweepCursor: Self.json(try row.optionalBytes(11)),
         sweptAt: try row.optionalTimestamp(12).map { Timestamp($0) })
     }

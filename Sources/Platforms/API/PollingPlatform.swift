@@ -54,7 +54,7 @@ package struct PollingPlan: Sendable, Equatable {
 /// What a platform is asked for, from where.
 package struct PollJob: Sendable, Equatable {
   package enum Mode: Sendable, Equatable {
-    /// What came since the cursor. Without a cursor it begins now: what is older is history.
+    /// What came since the cursor. Without a cursor it begins at the job's start: what is older is history.
     case live
     /// What is older than the account, newest first, down to this time.
     case history(notBefore: Timestamp)
@@ -80,13 +80,15 @@ package struct PollJob: Sendable, Equatable {
   package var now: Timestamp
   /// The platform may keep the question until there is news. False: something else waits behind this page.
   package var mayWait: Bool
-  /// How many times sooner than usual the platform is asked again. A stored poll that is read once more was asked
-  /// for, however soon it was: its pace is without end.
+  /// How many times sooner than usual the platform is asked again. A stored poll that is read once more was
+  /// asked for, however soon it was: its pace is without end.
   package var pace: Double
+  /// When polling was set up; nil: now.
+  package var begin: Timestamp?
 
   package init(
     mode: Mode = .live, cursor: JSONValue? = nil, account: String? = nil, secrets: AccountSecrets,
-    token: String? = nil, now: Timestamp, mayWait: Bool = true, pace: Double = 1
+    token: String? = nil, now: Timestamp, mayWait: Bool = true, pace: Double = 1, begin: Timestamp? = nil
   ) {
     self.mode = mode
     self.cursor = cursor
@@ -96,7 +98,11 @@ package struct PollJob: Sendable, Equatable {
     self.now = now
     self.mayWait = mayWait
     self.pace = pace
+    self.begin = begin
   }
+
+  /// Messages from then on are news, however late the first poll is.
+  var start: Timestamp { min(begin ?? now, now) }
 }
 
 /// What is to be done next for a poll.

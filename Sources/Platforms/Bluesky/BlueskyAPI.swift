@@ -19,6 +19,20 @@ enum BlueskyAPI {
       .bearer(token ?? "").adding("atproto-proxy", proxy)
   }
 
+  private static let revisionLetters = Array("234567abcdefghijklmnopqrstuvwxyz")
+
+  /// The least revision of that moment: microseconds in base 32, whose texts sort like the times
+  /// (https://atproto.com/specs/tid).
+  static func revision(at time: Timestamp) -> String {
+    var number = UInt64(max(0, time.clamped.microseconds)) << 10
+    var text: [Character] = []
+    for _ in 0..<13 {
+      text.append(revisionLetters[Int(number % 32)])
+      number /= 32
+    }
+    return String(text.reversed())
+  }
+
   /// The claims of a token by the account's server; its signature is that server's business.
   private static func claims(_ token: String) -> JSONValue? {
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)

@@ -47,8 +47,9 @@ extension BlueskyPlatform: PollingPlatform {
   private func live(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {
     guard let cursor = job.cursor else {
       guard let answer = answers.first else { return .call(call("listConvos", job, [("limit", "1")])) }
-      let rev = answer.json?["convos"]?[0]?["rev"]
-      return .page(PollPage(cursor: ["rev": rev ?? .null]))
+      let start = BlueskyAPI.revision(at: job.start)
+      let newest = answer.json?["convos"]?[0]?["rev"]?.string
+      return .page(PollPage(cursor: ["rev": newest.map { .string(min($0, start)) } ?? .null]))
     }
     let rev = cursor["rev"]?.string
     guard let answer = answers.first else { return .call(call("getLog", job, [("cursor", rev)])) }

@@ -67,7 +67,7 @@ struct DiscordPollState {
   private static let threadTypes: Set<Int64> = [10, 11, 12]
 
   private(set) var user: String?
-  /// When the first poll was: from then on messages are news.
+  /// From then on messages are news.
   private var startedAt: Timestamp?
   private var guildIDs: [String] = []
   private var channels: [String: Channel] = [:]
@@ -124,7 +124,7 @@ struct DiscordPollState {
 
   mutating func identify(_ json: JSONValue, _ job: PollJob) {
     user = json["id"]?.identifier ?? ""
-    startedAt = job.now
+    startedAt = job.start
   }
 
   mutating func guilds(_ found: [JSONValue], _ job: PollJob) {

@@ -33,8 +33,8 @@ extension GoogleChatPlatform: PollingPlatform {
     }
   }
 
-  /// Without a place among the pages that is gone: that space, or the list of spaces, is read anew. nil: there
-  /// is none.
+  /// Without a place among the pages that is gone: that space, or the list of spaces, is read anew.
+  /// - Returns: nil when there is no such place.
   private static func restarted(_ cursor: JSONValue?) -> JSONValue? {
     guard var members = cursor?.object else { return nil }
     let name = members["rooms"]?[0] != nil ? "page" : "next"
@@ -44,7 +44,7 @@ extension GoogleChatPlatform: PollingPlatform {
 
   private func begin(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {
     guard let answer = answers.first else { return .call(spaces(nil, job)) }
-    let since = RoomRound.time(of: answer, now: job.now)
+    let since = RoomRound.start(of: answer, job)
     return .page(PollPage(cursor: .object(cursor(since: since, begin: since))))
   }
 

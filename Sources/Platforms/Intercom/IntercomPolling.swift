@@ -38,8 +38,8 @@ extension IntercomPlatform: PollingPlatform {
 
   private func begin(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {
     guard let answer = answers.first else { return .call(IntercomAPI.call("GET", "me", job.secrets)) }
-    let now = JSONValue.integer(RoomRound.time(of: answer, now: job.now).seconds)
-    return .page(PollPage(cursor: ["since": now, "begin": now]))
+    let start = JSONValue.integer(RoomRound.start(of: answer, job).seconds)
+    return .page(PollPage(cursor: ["since": start, "begin": start]))
   }
 
   private func search(_ since: Int64, _ job: PollJob, isLive: Bool) -> APIRequest {

@@ -48,8 +48,8 @@ extension LinkedInPlatform: PollingPlatform {
       until = (start > 0 ? time("until") : nil) ?? job.now
       switch job.mode {
       case .live:
-        since = time("since") ?? job.now
-        begin = job.cursor == nil ? job.now : time("begin")
+        since = time("since") ?? job.start
+        begin = job.cursor == nil ? job.start : time("begin")
         if start == 0 { since = Timestamp(seconds: since.seconds - overlapSeconds) }
       case .history(let moment), .sweep(let moment): since = moment
       }
@@ -72,7 +72,10 @@ extension LinkedInPlatform: PollingPlatform {
   func poll(_ job: PollJob, after answers: [APIAnswer]) -> PollStep {
     let place = Place(job)
     guard let answer = answers.last else {
-      if job.mode == .live && job.cursor == nil { return .page(PollPage(cursor: place.cursor(start: nil))) }
+      if job.mode == .live && job.cursor == nil {
+        let start = JSONValue.integer(job.start.microseconds / 1_000)
+        return .page(PollPage(cursor: ["since": start, "begin": start]))
+      }
       if place.start == 0, let cursor = job.cursor,
         job.isSoon(after: cursor["since"]?.integer.map { $0 / 1_000 }, seconds: Self.passSeconds)
       {

@@ -57,13 +57,22 @@ extension MastodonPlatform: PollingPlatform {
     }
     if answers.count == 1 { return .call(call("v1/notifications", job)) }
     if answers.count == 2 { return .call(call("v1/accounts/\(APIRequest.element(user))/statuses", job)) }
+    let begin = RoomRound.start(of: me, job)
     var members: [String: JSONValue] = [
-      "user": .string(user),
-      "begin": .integer(RoomRound.time(of: me, now: job.now).microseconds / 1_000),
+      "user": .string(user), "begin": .integer(begin.microseconds / 1_000),
     ]
-    members["notification"] = Self.newest(Self.list(answers[1]), nil).map { .string($0) }
-    members["status"] = Self.newest(Self.list(answers[2]), nil).map { .string($0) }
+    members["notification"] = Self.place(in: Self.list(answers[1]), before: begin).map { .string($0) }
+    members["status"] = Self.place(in: Self.list(answers[2]), before: begin).map { .string($0) }
     return .page(PollPage(cursor: .object(members)))
+  }
+
+  /// Behind which the news of a list begin: its newest entry from before a time, else what is in front of its
+  /// oldest.
+  private static func place(in list: [JSONReader], before time: Timestamp) -> String? {
+    let old = list.filter { entry in
+      entry["created_at"]?.string.flatMap { Timestamp(rfc3339: $0) }.map { $0 < time } ?? true
+    }
+    return newest(old, nil) ?? oldest(list).flatMap { UInt64($0) }.map { String($0 &- 1) }
   }
 
   private func live(_ user: String, _ job: PollJob, _ answers: [APIAnswer]) -> PollStep {

@@ -70,8 +70,8 @@ extension MattermostPlatform: PollingPlatform {
     return .page(PollPage(news, cursor: cursor, hasMore: round.isUnderWay || !full.isEmpty))
   }
 
-  /// A channel of which more changed than the server gives at once: its posts are turned over, from the newest
-  /// down to where its round began.
+  /// A channel of which more changed than the server gives at once: its posts are turned over, the newest
+  /// first, down to where its round began.
   private func turnOver(
     _ room: MattermostChannel, _ user: String, _ job: PollJob, _ answers: [APIAnswer]
   ) -> PollStep {
@@ -104,7 +104,7 @@ extension MattermostPlatform: PollingPlatform {
   private func begin(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {
     guard let answer = answers.first else { return .call(MattermostAPI.call("GET", "users/me", job.secrets)) }
     guard let user = answer.json?["id"]?.string else { return .failed(.unreadable("user")) }
-    let round = RoomRound(since: RoomRound.time(of: answer, now: job.now))
+    let round = RoomRound(since: RoomRound.start(of: answer, job))
     return .page(PollPage(cursor: cursor(user, round)))
   }
 

@@ -35,9 +35,9 @@ struct ConversationPoller {
       began = after == nil ? job.now : started
       switch job.mode {
       case .live:
-        since = job.cursor?["since"]?.integer.map { Timestamp(microseconds: $0) } ?? job.now
+        since = job.cursor?["since"]?.integer.map { Timestamp(microseconds: $0) } ?? job.start
         begin = job.cursor?["begin"]?.integer.map { Timestamp(seconds: $0) }
-        if job.cursor == nil { begin = Timestamp(seconds: job.now.seconds) }
+        if job.cursor == nil { begin = Timestamp(seconds: job.start.seconds) }
       case .history(let time), .sweep(let time): since = HistoryPass.from(job) ?? time
       }
       passes = job.mode == .live ? nil : HistoryPass.members(of: job)
@@ -66,7 +66,7 @@ struct ConversationPoller {
   func poll(_ job: PollJob, after answers: [APIAnswer], account: String) -> PollStep {
     let place = Place(job)
     guard let answer = answers.last else {
-      if job.mode == .live && job.cursor == nil { return .page(PollPage(cursor: place.cursor(after: nil))) }
+      if job.mode == .live && job.cursor == nil { return .page(PollPage(cursor: .object(place.start))) }
       if place.after == nil, let cursor = job.cursor,
         job.isSoon(after: place.since.seconds, seconds: Self.passSeconds)
       {

@@ -34,8 +34,8 @@ extension RedditPlatform: PollingPlatform {
     guard let answer = answers.first else {
       return .call(RedditAPI.call("GET", "api/v1/me", job.secrets, token: job.token))
     }
-    let now = JSONValue.integer(RoomRound.time(of: answer, now: job.now).seconds)
-    return .page(PollPage(cursor: ["since": now, "begin": now]))
+    let start = JSONValue.integer(RoomRound.start(of: answer, job).seconds)
+    return .page(PollPage(cursor: ["since": start, "begin": start]))
   }
 
   private func listing(_ name: String, after: String?, _ job: PollJob) -> APIRequest {
@@ -63,7 +63,7 @@ extension RedditPlatform: PollingPlatform {
       if members["until"] == nil { members["until"] = .integer(time.seconds) }
       let isOver = read(answer, notBefore, job, into: &content)
       let after = answer.json?["data"]?["after"]?.string
-      // The entry behind which was asked is gone, and nothing is known to be behind it: the list is read anew.
+      // The entry behind which was asked is gone, and so is what is behind it: the list is read anew.
       if members[name] != nil, answer.json?["data"]?["children"]?.array?.isEmpty == true {
         members[name] = nil
         open.append(.string(name))

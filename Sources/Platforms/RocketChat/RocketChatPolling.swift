@@ -56,7 +56,7 @@ extension RocketChatPlatform: PollingPlatform {
   private func begin(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {
     guard let answer = answers.first else { return .call(RocketChatAPI.call("GET", "me", job.secrets)) }
     return .page(
-      PollPage(cursor: .object(RoomRound(since: RoomRound.time(of: answer, now: job.now)).json)))
+      PollPage(cursor: .object(RoomRound(since: RoomRound.start(of: answer, job)).json)))
   }
 
   private func rooms(_ job: PollJob) -> APIRequest { RocketChatAPI.call("GET", "rooms.get", job.secrets) }

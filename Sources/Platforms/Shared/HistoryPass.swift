@@ -2,8 +2,9 @@ import Bytes
 import JSON
 import Messaging
 
-/// History of a list that is sorted by activity. What becomes active while older pages are read moves in front of
-/// them and would be left out: after a pass of several pages, what was active since it began is read in another.
+/// History of a list that is sorted by activity. What becomes active while older pages are read moves in
+/// front of them and would be left out: after a pass of several pages, what was active since it began is
+/// read in another.
 enum HistoryPass {
   /// Each has less to read than the one before.
   private static let passesMax: Int64 = 4

@@ -83,6 +83,14 @@ struct RoomRound: Equatable {
     until = nil
   }
 
+  /// When polling was set up, by the clock that is behind, the hub's or the server's. An answer may have
+  /// taken its time, and with a moment that is too late messages would be lost.
+  static func start(of answer: APIAnswer, _ job: PollJob) -> Timestamp {
+    let age = job.now.microseconds - job.start.microseconds
+    let byServer = Timestamp(microseconds: time(of: answer, now: job.now).microseconds - age).clamped
+    return min(byServer, job.start)
+  }
+
   /// When the server answered, by its own clock where it says so.
   static func time(of answer: APIAnswer, now: Timestamp) -> Timestamp {
     answer.header("date").flatMap { HTTPDate.parse($0) }.map { Timestamp(seconds: Int64($0)) } ?? now

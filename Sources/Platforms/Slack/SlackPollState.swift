@@ -30,7 +30,7 @@ struct SlackPollState {
   private(set) var user: String?
   private(set) var bot: String?
   private var team: String?
-  /// When the first poll was: from then on messages are news.
+  /// From then on messages are news.
   private var startedAt: Timestamp?
   var channels: [String: Channel] = [:]
   /// When the channels were listed; what is found later begins there.
@@ -98,7 +98,7 @@ struct SlackPollState {
   // MARK: What was answered
 
   mutating func identify(_ json: JSONValue, _ job: PollJob) {
-    startedAt = job.now
+    startedAt = job.start
     user = json["user_id"]?.string ?? ""
     bot = json["bot_id"]?.string
     team = json["team_id"]?.string

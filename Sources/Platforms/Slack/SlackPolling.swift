@@ -1,6 +1,7 @@
 import Bytes
 import JSON
 import Messaging
+import Security
 
 /// Reads the channels that the app is in, one call a poll (https://docs.slack.dev/reference/methods).
 ///
@@ -137,9 +138,10 @@ extension SlackPlatform: PollingPlatform {
     var known = floor
     if job.mode == .live {
       let before = state.channels[channel]?.window.marks[time]
-      news = state.channels[channel]?.window.note(time, mark: "\(edited)/\(latest)") ?? .new
-      if let before { known = before.split(separator: "/").last.map(String.init) ?? floor }
-      if before?.hasSuffix("/") == true { known = floor }
+      let mark = "\(edited)/\(latest)/\(Self.mark(ofReactions: message))"
+      news = state.channels[channel]?.window.note(time, mark: mark) ?? .new
+      let parts = before?.split(separator: "/", omittingEmptySubsequences: false) ?? []
+      if parts.count > 1, !parts[1].isEmpty { known = String(parts[1]) }
     }
     if news == .same { return }
     if !latest.isEmpty, TrailingWindow.isBefore(known, latest) {
@@ -182,6 +184,35 @@ extension SlackPlatform: PollingPlatform {
       } catch {
         content.faults.append(error)
       }
+    }
+    if !isTombstone { content.add(Self.reactions(message, state.conversation(channel), at: job.now)) }
+  }
+
+  /// Differs when the reactions do; empty: it has none.
+  private static func mark(ofReactions message: JSONValue) -> String {
+    guard let reactions = message["reactions"]?.array, !reactions.isEmpty else { return "" }
+    return Hex.encode(Digest.sha256(JSONValue.array(reactions).encoded()).prefix(8))
+  }
+
+  /// The reactions as they stand, by people. Slack may leave out some of them, and tells of nobody who has
+  /// none left.
+  private static func reactions(
+    _ message: JSONValue, _ conversation: ConversationRef, at time: Timestamp
+  ) -> [InboundItem] {
+    guard let id = message["ts"]?.string else { return [] }
+    var byUser: [String: [String]] = [:]
+    for reaction in message["reactions"]?.array ?? [] {
+      guard let name = reaction["name"]?.string, !name.isEmpty else { continue }
+      let emoji = ":\(MessageText.sanitised(name, bytesMax: 128)):"
+      for user in (reaction["users"]?.array ?? []).compactMap(\.string) where !user.isEmpty {
+        byUser[MessageText.sanitised(user, bytesMax: 256), default: []].append(emoji)
+      }
+    }
+    return byUser.sorted { $0.key < $1.key }.map { user, emoji in
+      .reaction(
+        ReactionChange(
+          conversation: conversation, externalID: id, actor: Person(id: user), change: .replace(emoji),
+          at: time))
     }
   }
 

@@ -32,7 +32,7 @@ extension XPlatform: PollingPlatform {
     init(_ job: PollJob) {
       now = job.now.seconds
       switch job.mode {
-      case .live: since = job.cursor?["since"]?.string ?? XAPI.id(at: job.now)
+      case .live: since = job.cursor?["since"]?.string ?? XAPI.id(at: job.start)
       case .history(let time), .sweep(let time): since = XAPI.id(at: time)
       }
       newest = job.cursor?["newest"]?.string ?? since

@@ -19,6 +19,10 @@ struct ZulipCursor {
   var message: Int64?
   /// The queue was lost: messages have to be listed from `message` on.
   var isBehind = false
+  /// Messages before this one may be news; `.max`: those before the newest. nil: all of them were read.
+  var back: Int64?
+  /// Seconds since 1970 from which on messages are news.
+  var begin: Int64?
   private(set) var places: [Place] = []
 
   init(_ json: JSONValue?) {
@@ -27,6 +31,8 @@ struct ZulipCursor {
     lastEvent = json?["last"]?.integer ?? -1
     message = json?["message"]?.integer
     isBehind = json?["behind"] == true
+    back = json?["back"]?.integer
+    begin = json?["begin"]?.integer
     places = (json?["places"]?.array ?? []).compactMap { place in
       guard let message = place[0]?.integer, let id = place[1]?.string, let isPair = place[2]?.bool else {
         return nil
@@ -40,6 +46,8 @@ struct ZulipCursor {
     members["user"] = user.map { .string($0) }
     members["queue"] = queue.map { .string($0) }
     members["message"] = message.map { .integer($0) }
+    members["back"] = back.map { .integer($0) }
+    members["begin"] = begin.map { .integer($0) }
     members["places"] = .array(
       places.map { [.integer($0.message), .string($0.conversation), .bool($0.isPair)] })
     return .object(members)

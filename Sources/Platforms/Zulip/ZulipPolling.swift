@@ -37,6 +37,7 @@ extension ZulipPlatform: PollingPlatform {
   private func live(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {
     let cursor = ZulipCursor(job.cursor)
     if cursor.queue == nil { return register(job, cursor, answers) }
+    if cursor.back != nil { return lookBack(job, cursor, answers.first) }
     if cursor.isBehind { return catchUp(job, cursor, answers.first) }
     guard let answer = answers.first else { return .call(events(cursor, job)) }
     switch result(answer, job) {
@@ -78,8 +79,12 @@ extension ZulipPlatform: PollingPlatform {
       guard let queue = json["queue_id"]?.identifier else { return .failed(.unreadable("event queue")) }
       cursor.queue = queue
       cursor.lastEvent = json["last_event_id"]?.integer ?? -1
-      if cursor.message == nil { cursor.message = json["max_message_id"]?.integer }
-      return .page(PollPage(cursor: cursor.json, hasMore: cursor.isBehind))
+      if cursor.message == nil {
+        cursor.message = json["max_message_id"]?.integer
+        cursor.begin = RoomRound.start(of: answer, job).seconds
+        cursor.back = .max
+      }
+      return .page(PollPage(cursor: cursor.json, hasMore: cursor.isBehind || cursor.back != nil))
     }
   }
 
@@ -117,6 +122,27 @@ extension ZulipPlatform: PollingPlatform {
     }
     events.add(events: list)
     return .page(PollPage(events.content, cursor: events.cursor.json))
+  }
+
+  /// Before there is a queue nothing is told: what was said since polling was set up is listed, the newest
+  /// first.
+  private func lookBack(_ job: PollJob, _ cursor: ZulipCursor, _ answer: APIAnswer?) -> PollStep {
+    let anchor = cursor.back.flatMap { $0 == .max ? nil : String($0) } ?? "newest"
+    guard let answer else { return .call(messages(job, anchor: anchor, before: Self.pageMax, after: 0)) }
+    switch result(answer, job) {
+    case .failure(let failure): return .failed(failure)
+    case .success(let json):
+      let all = Self.list(answer)
+      let news = all.filter { ($0["timestamp"]?.integer ?? .min) >= cursor.begin ?? .max }
+      var events = ZulipEvents(cursor: cursor, job: job)
+      events.add(messages: news)
+      var next = events.cursor
+      let oldest = news.compactMap { $0["id"]?.integer }.min()
+      let isOver =
+        json["found_oldest"]?.bool ?? true || news.count < all.count || oldest == cursor.back
+      next.back = isOver ? nil : oldest
+      return .page(PollPage(events.content, cursor: next.json, hasMore: true))
+    }
   }
 
   private func catchUp(_ job: PollJob, _ cursor: ZulipCursor, _ answer: APIAnswer?) -> PollStep {

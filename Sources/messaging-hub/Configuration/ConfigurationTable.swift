@@ -55,7 +55,7 @@ enum ConfigurationTable {
       "Seconds between two looks for messages that webhooks have missed"),
     .integer(
       "POLLING_PACE", 1...10_000, \.hub.pollingPercent,
-      "How often accounts are polled, in percent of the usual; what a platform's limits say is obeyed at any pace"
+      "How often accounts are polled, in percent of the usual; limits that a platform tells hold at any pace"
     ),
     .seconds(
       "AUTH_TIMEOUT", 1...300, \.hub.authenticationDeadline,

@@ -45,6 +45,12 @@ class Feed:
     has_history = True
     has_webhook = True
     has_refresh = False
+    # With webhooks it is looked through now and then.
+    is_swept = False
+    # Seconds after which a call without an answer is given up.
+    patience = 30
+    # Changes that one answer tells of, and no other page has the rest.
+    most = 0
     # The platform's times are whole seconds.
     seconds_only = False
     # The hub's own sample of a webhook of the same kind: it has the headers.

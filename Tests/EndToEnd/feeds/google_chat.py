@@ -27,6 +27,7 @@ def moment(at):
 
 
 class Feed(feeds.Feed):
+    is_swept = True
     platform = "google-chat"
     sample = "text"
     # Reactions are summed up without their people.

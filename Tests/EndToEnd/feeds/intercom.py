@@ -9,6 +9,7 @@ VERSIONS = {"2.9", "2.10", "2.11", "2.12", "2.13", "2.14"}
 
 
 class Feed(feeds.Feed):
+    is_swept = True
     platform = "intercom"
     sample = "replied"
     finds = frozenset({"delete"})

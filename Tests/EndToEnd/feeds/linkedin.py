@@ -11,6 +11,7 @@ ACTIONS = {"COMMENT", "COMMENT_EDIT", "COMMENT_DELETE", "ADMIN_COMMENT", "SHARE"
 
 
 class Feed(feeds.Feed):
+    is_swept = True
     platform = "linkedin"
     sample = "comment"
     has_refresh = True
@@ -126,7 +127,10 @@ class Feed(feeds.Feed):
         body["message"] = (
             "Resource level throttle APPLICATION DAY limit for calls to this resource is reached."
         )
-        return [("with Retry-After", 2, (429, body, {"Retry-After": "2"}))]
+        return [
+            ("with Retry-After", 2, (429, body, {"Retry-After": "2"})),
+            ("of the day", 3_600, (429, body)),
+        ]
 
     def expire_token(self):
         with self.lock:

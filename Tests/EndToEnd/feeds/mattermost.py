@@ -13,6 +13,7 @@ def identifier():
 
 
 class Feed(feeds.Feed):
+    most = SINCE_MAX
     platform = "mattermost"
     finds = frozenset({"edit", "delete", "react"})
 

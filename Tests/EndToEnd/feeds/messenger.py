@@ -15,6 +15,8 @@ def moment(at):
 
 
 class Feed(feeds.Feed):
+    is_swept = True
+    patience = 60
     platform = "messenger"
     # A list of messages tells neither edits nor reactions, and the platform deletes nothing for both.
     places = 60

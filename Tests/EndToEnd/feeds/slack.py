@@ -10,9 +10,10 @@ BOT, PERSON = "UBOT", "UADA"
 
 
 class Feed(feeds.Feed):
+    is_swept = True
     platform = "slack"
     sample = "channel_text"
-    finds = frozenset({"edit", "delete"})
+    finds = frozenset({"edit", "delete", "react"})
     has_refresh = True
     before = 450
     burst = 450
@@ -61,6 +62,9 @@ class Feed(feeds.Feed):
 
     def edit(self, message, text):
         message |= {"text": text, "edited": {"user": PERSON, "ts": f"{int(time.time())}.000000"}}
+
+    def react(self, message):
+        message["reactions"] = [{"name": "thumbsup", "users": [PERSON], "count": 1}]
 
     def delete(self, message):
         for messages in self.messages.values():

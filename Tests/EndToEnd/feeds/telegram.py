@@ -8,6 +8,7 @@ import feeds
 
 
 class Feed(feeds.Feed):
+    patience = 65
     platform = "telegram"
     # Edits come as updates; deletions are never told; reactions where the bot may see them.
     finds = frozenset({"edit", "react"})

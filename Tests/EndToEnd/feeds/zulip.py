@@ -12,6 +12,7 @@ TYPES = {"message", "update_message", "delete_message", "reaction", "typing", "h
 
 
 class Feed(feeds.Feed):
+    patience = 120
     platform = "zulip"
     sample = "stream"
     finds = frozenset({"edit", "delete", "react"})
