@@ -240,7 +240,7 @@ import Testing
       if case .reaction(let change) = item { change } else { nil }
     }
     #expect(changes.map(\.actor.id) == ["U1", "U2"])
-    #expect(changes.map(\.change) == [.replace([":thumbsup:"]), .replace([":thumbsup:"])])
+    #expect(changes.map(\.change) == [.replace(["👍"]), .replace(["👍"])])
     #expect(changes.map(\.externalID) == [Self.stamp(1), Self.stamp(1)])
     #expect(second.messages.isEmpty)
     let third = try Self.poll(workspace, cursor: second.cursor, at: 90)

@@ -185,7 +185,9 @@ extension SlackPlatform: PollingPlatform {
         content.faults.append(error)
       }
     }
-    if !isTombstone { content.add(Self.reactions(message, state.conversation(channel), at: job.now)) }
+    guard !isTombstone else { return }
+    let conversation = state.conversation(channel)
+    content.add(Self.reactions(message, conversation, own: state.user, at: job.now))
   }
 
   /// Differs when the reactions do; empty: it has none.
@@ -197,13 +199,13 @@ extension SlackPlatform: PollingPlatform {
   /// The reactions as they stand, by people. Slack may leave out some of them, and tells of nobody who has
   /// none left.
   private static func reactions(
-    _ message: JSONValue, _ conversation: ConversationRef, at time: Timestamp
+    _ message: JSONValue, _ conversation: ConversationRef, own: String?, at time: Timestamp
   ) -> [InboundItem] {
     guard let id = message["ts"]?.string else { return [] }
     var byUser: [String: [String]] = [:]
     for reaction in message["reactions"]?.array ?? [] {
       guard let name = reaction["name"]?.string, !name.isEmpty else { continue }
-      let emoji = ":\(MessageText.sanitised(name, bytesMax: 128)):"
+      let emoji = SlackEmoji.sign(MessageText.sanitised(name, bytesMax: 128))
       for user in (reaction["users"]?.array ?? []).compactMap(\.string) where !user.isEmpty {
         byUser[MessageText.sanitised(user, bytesMax: 256), default: []].append(emoji)
       }
@@ -211,8 +213,8 @@ extension SlackPlatform: PollingPlatform {
     return byUser.sorted { $0.key < $1.key }.map { user, emoji in
       .reaction(
         ReactionChange(
-          conversation: conversation, externalID: id, actor: Person(id: user), change: .replace(emoji),
-          at: time))
+          conversation: conversation, externalID: id, actor: Person(id: user), isOwn: user == own,
+          change: .replace(emoji), at: time))
     }
   }
 
