@@ -3,22 +3,29 @@
 A platform has several where an account of it has several ways to its token.
 """
 
+from contracts.bird import Bird
 from contracts.bluesky import Bluesky
 from contracts.custom import Custom
 from contracts.discord import Discord
 from contracts.google_chat import GoogleChat
 from contracts.intercom import Intercom
 from contracts.line import Line, StatelessLine
+from contracts.mailgun import Mailgun
 from contracts.mastodon import Mastodon
 from contracts.mattermost import Mattermost
+from contracts.messagebird import MessageBird
 from contracts.messenger import Instagram, Messenger
+from contracts.postmark import Postmark
 from contracts.reddit import Reddit
 from contracts.rocketchat import RocketChat
+from contracts.sendgrid import SendGrid
+from contracts.signal import Signal
 from contracts.slack import RotatingSlack, Slack
 from contracts.teams import Teams
 from contracts.telegram import Telegram
 from contracts.twilio import Twilio
 from contracts.viber import Viber
+from contracts.vonage import Vonage
 from contracts.whatsapp import WhatsApp
 from contracts.x import RefreshingX, X
 from contracts.zulip import Zulip
@@ -47,4 +54,11 @@ CONTRACTS = {
     "reddit": Reddit,
     "intercom": Intercom,
     "custom": Custom,
+    "mailgun": Mailgun,
+    "sendgrid": SendGrid,
+    "postmark": Postmark,
+    "signal": Signal,
+    "vonage": Vonage,
+    "messagebird": MessageBird,
+    "bird": Bird,
 }
