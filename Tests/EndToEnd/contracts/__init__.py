@@ -9,6 +9,7 @@ from contracts.custom import Custom
 from contracts.discord import Discord
 from contracts.google_chat import GoogleChat
 from contracts.intercom import Intercom
+from contracts.kakaotalk import KakaoTalk
 from contracts.line import Line, StatelessLine
 from contracts.mailgun import Mailgun
 from contracts.mastodon import Mastodon
@@ -26,8 +27,10 @@ from contracts.telegram import Telegram
 from contracts.twilio import Twilio
 from contracts.viber import Viber
 from contracts.vonage import Vonage
+from contracts.wechat import WeChat
 from contracts.whatsapp import WhatsApp
 from contracts.x import RefreshingX, X
+from contracts.zalo import Zalo
 from contracts.zulip import Zulip
 
 CONTRACTS = {
@@ -61,4 +64,7 @@ CONTRACTS = {
     "vonage": Vonage,
     "messagebird": MessageBird,
     "bird": Bird,
+    "wechat": WeChat,
+    "zalo": Zalo,
+    "kakaotalk": KakaoTalk,
 }

@@ -152,6 +152,8 @@ class Postmark(Mail):
         accepts = call.headers.get("accept")
         self.require(accepts == "application/json", self.error(406, 0, "Not acceptable"), f"Accept {accepts}")
         self.require((call.method, call.path) == ("POST", "/email"), self.error(404, 0, "Not found"), call.path)
+        # Null is as if it were not there: the library has it for what it is not given.
+        call.body = compact({name: value for name, value in call.json.items() if value is not None})
         mail = self.checked(call, MAIL, self.invalid)
         self.require("TextBody" in mail or "HtmlBody" in mail, self.invalid("no body"), "no body")
         headers = {one["Name"]: one["Value"] for one in mail.get("Headers", [])}
