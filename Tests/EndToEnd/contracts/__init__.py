@@ -23,6 +23,7 @@ from contracts.sendgrid import SendGrid
 from contracts.signal import Signal
 from contracts.slack import RotatingSlack, Slack
 from contracts.teams import Teams
+from contracts.teams_graph import TeamsGraph
 from contracts.telegram import Telegram
 from contracts.twilio import Twilio
 from contracts.viber import Viber
@@ -67,4 +68,5 @@ CONTRACTS = {
     "wechat": WeChat,
     "zalo": Zalo,
     "kakaotalk": KakaoTalk,
+    "teams-graph": TeamsGraph,
 }
