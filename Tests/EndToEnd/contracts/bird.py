@@ -20,7 +20,9 @@ BODIES = {
     "image": obj(
         {
             "type": one_of("image"),
-            "image": obj({"images": array(obj({"mediaUrl": URL}, altText=string()), 10)}, text=string(), actions=ANY),
+            "image": obj(
+                {"images": array(obj({"mediaUrl": URL}, altText=string()), 10)}, text=string(), actions=ANY
+            ),
         }
     ),
     "file": obj(
@@ -86,7 +88,11 @@ class Bird(Contract):
 
     def message(self, identifier, body, status, reference, is_own):
         connector = {"connector": {"id": "60bf59d6", "identifierValue": ""}}
-        sides = (connector, {"contacts": [self.contact()]}) if is_own else ({"contact": self.contact()}, connector)
+        sides = (
+            (connector, {"contacts": [self.contact()]})
+            if is_own
+            else ({"contact": self.contact()}, connector)
+        )
         return {
             "id": identifier,
             "channelId": CHANNEL,
@@ -105,7 +111,9 @@ class Bird(Contract):
 
     def inbound(self, account):
         body = {"type": "text", "text": {"text": "hello"}}
-        return self.event(account, "whatsapp.inbound", self.message(self.inbound_id, body, "delivered", "", False))
+        return self.event(
+            account, "whatsapp.inbound", self.message(self.inbound_id, body, "delivered", "", False)
+        )
 
     def echo(self, account, made, status="sent"):
         body = made.call.json
@@ -161,7 +169,9 @@ class Bird(Contract):
         wrong = fault_of(BODIES[body["type"]], body)
         self.require(wrong is None, self.invalid(wrong), wrong)
         content = body[body["type"]]
-        files = [(one.get("filename"), one["mediaUrl"]) for one in content.get("images", content.get("files", []))]
+        files = [
+            (one.get("filename"), one["mediaUrl"]) for one in content.get("images", content.get("files", []))
+        ]
 
         def make(number):
             made = Made(str(uuid.uuid4()), self.place, content.get("text"), None, files)

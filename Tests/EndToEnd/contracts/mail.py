@@ -61,10 +61,10 @@ class Mail(Contract):
         self.require(set(given) <= {*forms, "x-pm-keepid"}, self.invalid("headers"), sorted(given))
         references = given["references"].split()
         self.require(
-            references[-1] == given["in-reply-to"], self.invalid("references"), f"the answered is not last: {given}"
+            references[-1] == given["in-reply-to"],
+            self.invalid("references"),
+            f"the answered is not last: {given}",
         )
         # Line ends are the provider's.
         plain = text.replace("\r\n", "\n").removesuffix("\n")
-        return Made(
-            given["message-id"][1:-1], references[0][1:-1], plain, given["in-reply-to"][1:-1], files
-        )
+        return Made(given["message-id"][1:-1], references[0][1:-1], plain, given["in-reply-to"][1:-1], files)

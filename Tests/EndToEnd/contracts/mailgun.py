@@ -112,9 +112,13 @@ class Mailgun(Mail):
             self.require(is_known, self.invalid(name), name)
             self.require(len(values) == 1 or name in REPEATED, self.invalid(name), f"{name} is there twice")
             is_file = name in ("attachment", "inline")
-            self.require(all((one.filename is not None) == is_file for one in values), self.invalid(name), name)
+            self.require(
+                all((one.filename is not None) == is_file for one in values), self.invalid(name), name
+            )
         self.require({"from", "to"} <= set(parts), self.invalid("from"), sorted(parts))
-        self.require({"text", "html"} & set(parts), (400, {"message": "Need at least one of 'text' or 'html'"}), "")
+        self.require(
+            {"text", "html"} & set(parts), (400, {"message": "Need at least one of 'text' or 'html'"}), ""
+        )
         variables = sum(len(one[0].content) for name, one in parts.items() if name.startswith("v:"))
         self.require(variables <= 16_384, self.invalid("v:"), "too many variables")
         made = self.written(

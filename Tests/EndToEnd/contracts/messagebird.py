@@ -91,7 +91,9 @@ class MessageBird(Contract):
         return self.event(account, "message.created", message)
 
     def echo(self, account, made):
-        return self.event(account, "message.created", self.message(made.id, "sent", "sent", made.call.json["content"]))
+        return self.event(
+            account, "message.created", self.message(made.id, "sent", "sent", made.call.json["content"])
+        )
 
     @staticmethod
     def error(status, code, words, headers=None):

@@ -31,7 +31,10 @@ MAIL = obj(
     TrackLinks=one_of("None", "HtmlAndText", "HtmlOnly", "TextOnly"),
     Metadata=METADATA,
     Attachments=array(
-        obj({"Name": STRING, "Content": string(pattern=r"^[A-Za-z0-9+/]+={0,2}$"), "ContentType": STRING}, ContentID=ANY),
+        obj(
+            {"Name": STRING, "Content": string(pattern=r"^[A-Za-z0-9+/]+={0,2}$"), "ContentType": STRING},
+            ContentID=ANY,
+        ),
         least=0,
     ),
     MessageStream=STRING,
@@ -151,7 +154,9 @@ class Postmark(Mail):
         self.require(given == self.token, self.unauthorised(), f"X-Postmark-Server-Token {given}")
         accepts = call.headers.get("accept")
         self.require(accepts == "application/json", self.error(406, 0, "Not acceptable"), f"Accept {accepts}")
-        self.require((call.method, call.path) == ("POST", "/email"), self.error(404, 0, "Not found"), call.path)
+        self.require(
+            (call.method, call.path) == ("POST", "/email"), self.error(404, 0, "Not found"), call.path
+        )
         # Null is as if it were not there: the library has it for what it is not given.
         call.body = compact({name: value for name, value in call.json.items() if value is not None})
         mail = self.checked(call, MAIL, self.invalid)

@@ -1,4 +1,4 @@
-"""SendGrid's Mail Send, Inbound Parse and Event Webhook: https://www.twilio.com/docs/sendgrid/api-reference."""
+"""SendGrid's Mail Send, Inbound Parse and events: https://www.twilio.com/docs/sendgrid/api-reference."""
 
 import base64
 import json

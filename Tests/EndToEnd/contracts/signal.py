@@ -10,7 +10,19 @@ import time
 
 import requests
 
-from contracts.base import BOOLEAN, Contract, INTEGER, Limit, Made, STRING, array, compact, obj, one_of, string
+from contracts.base import (
+    BOOLEAN,
+    Contract,
+    INTEGER,
+    Limit,
+    Made,
+    STRING,
+    array,
+    compact,
+    obj,
+    one_of,
+    string,
+)
 
 NUMBER = "+33123456789"
 PERSON = "b1b1b1b1-0000-4000-8000-000000000001"
@@ -84,7 +96,7 @@ class Signal(Contract):
         return {"Content-Type": "application/json"}, compact(body) + b"\n"
 
     def limits(self):
-        """429, with what a captcha is solved for, and no time: five minutes are waited where nothing says less."""
+        """429, with what a captcha is solved for. It names no time: then five minutes are waited."""
         words = "Rate limit exceeded"
         body = {"error": words, "challenge_tokens": ["4d1b"], "account": NUMBER}
         return {"header": Limit((429, body, {"Retry-After": "2"}), 2)}

@@ -41,7 +41,9 @@ HOSTED = obj(
         "contentType": string(pattern=r"^image/(png|jpeg|jpg|gif)$"),
     }
 )
-ATTACHMENT = obj({"id": STRING, "contentType": STRING}, content=STRING, contentUrl=STRING, name=STRING, thumbnailUrl=ANY)
+ATTACHMENT = obj(
+    {"id": STRING, "contentType": STRING}, content=STRING, contentUrl=STRING, name=STRING, thumbnailUrl=ANY
+)
 MESSAGE = obj(
     {"body": BODY},
     attachments=array(ATTACHMENT),
@@ -54,6 +56,48 @@ MESSAGE = obj(
 
 def now():
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def notification(message, state):
+    """A change notification with its content, sealed for the account's key, and signed."""
+    key = os.urandom(32)
+    padder = padding.PKCS7(128).padder()
+    padded = padder.update(compact(message)) + padder.finalize()
+    cipher = Cipher(algorithms.AES(key), modes.CBC(key[:16])).encryptor()
+    data = cipher.update(padded) + cipher.finalize()
+    seal = asymmetric.OAEP(asymmetric.MGF1(hashes.SHA1()), hashes.SHA1(), None)
+    resource = f"chats('{message['chatId']}')/messages('{message['id']}')"
+    seconds = int(time.time())
+    claims = {
+        "aud": APP,
+        "iss": f"https://login.microsoftonline.com/{TENANT}/v2.0",
+        "tid": TENANT,
+        "azp": PUBLISHER,
+        "iat": seconds,
+        "nbf": seconds,
+        "exp": seconds + 3600,
+    }
+    one = {
+        "subscriptionId": "f37536ac-b308-4bc7-b239-b2b51cd2ff24",
+        "subscriptionExpirationDateTime": now(),
+        "changeType": "created",
+        "clientState": state,
+        "resource": resource,
+        "resourceData": {
+            "id": message["id"],
+            "@odata.type": "#Microsoft.Graph.chatMessage",
+            "@odata.id": resource,
+        },
+        "tenantId": TENANT,
+        "encryptedContent": {
+            "data": base64.b64encode(data).decode(),
+            "dataSignature": base64.b64encode(hmac.new(key, data, hashlib.sha256).digest()).decode(),
+            "dataKey": base64.b64encode(KEY.public_key().encrypt(key, seal)).decode(),
+            "encryptionCertificateId": "hub-cert-1",
+            "encryptionCertificateThumbprint": "07293748CC064953A3052FB978C735FB89E61C3D",
+        },
+    }
+    return {"value": [one], "validationTokens": [jwt.encode(claims, PEM, algorithm="RS256")]}
 
 
 class TeamsGraph(Contract):
@@ -94,41 +138,7 @@ class TeamsGraph(Contract):
     # Notifications.
 
     def notification(self, message):
-        key = os.urandom(32)
-        padder = padding.PKCS7(128).padder()
-        padded = padder.update(compact(message)) + padder.finalize()
-        cipher = Cipher(algorithms.AES(key), modes.CBC(key[:16])).encryptor()
-        data = cipher.update(padded) + cipher.finalize()
-        seal = asymmetric.OAEP(asymmetric.MGF1(hashes.SHA1()), hashes.SHA1(), None)
-        resource = f"chats('{CHAT}')/messages('{message['id']}')"
-        seconds = int(time.time())
-        claims = {
-            "aud": APP,
-            "iss": f"https://login.microsoftonline.com/{TENANT}/v2.0",
-            "tid": TENANT,
-            "azp": PUBLISHER,
-            "iat": seconds,
-            "nbf": seconds,
-            "exp": seconds + 3600,
-        }
-        one = {
-            "subscriptionId": "f37536ac-b308-4bc7-b239-b2b51cd2ff24",
-            "subscriptionExpirationDateTime": now(),
-            "changeType": "created",
-            "clientState": self.state,
-            "resource": resource,
-            "resourceData": {"id": message["id"], "@odata.type": "#Microsoft.Graph.chatMessage", "@odata.id": resource},
-            "tenantId": TENANT,
-            "encryptedContent": {
-                "data": base64.b64encode(data).decode(),
-                "dataSignature": base64.b64encode(hmac.new(key, data, hashlib.sha256).digest()).decode(),
-                "dataKey": base64.b64encode(KEY.public_key().encrypt(key, seal)).decode(),
-                "encryptionCertificateId": "hub-cert-1",
-                "encryptionCertificateThumbprint": "07293748CC064953A3052FB978C735FB89E61C3D",
-            },
-        }
-        body = {"value": [one], "validationTokens": [jwt.encode(claims, PEM, algorithm="RS256")]}
-        return {"Content-Type": "application/json; charset=utf-8"}, compact(body)
+        return {"Content-Type": "application/json; charset=utf-8"}, compact(notification(message, self.state))
 
     def message(self, identifier, user, name, body, **more):
         at = now()
@@ -168,7 +178,11 @@ class TeamsGraph(Contract):
 
     @staticmethod
     def error(status, code, words, headers=None):
-        inner = {"date": now(), "request-id": secrets.token_hex(16), "client-request-id": secrets.token_hex(16)}
+        inner = {
+            "date": now(),
+            "request-id": secrets.token_hex(16),
+            "client-request-id": secrets.token_hex(16),
+        }
         return status, {"error": {"code": code, "message": words, "innerError": inner}}, headers or {}
 
     def limits(self):
@@ -177,7 +191,9 @@ class TeamsGraph(Contract):
         return {
             "header": Limit(self.error(429, "TooManyRequests", words, {"Retry-After": "2"}), 2),
             "bare": Limit(self.error(429, "UnknownError", ""), 0.5, most=15),
-            "conflict": Limit(self.error(409, "Conflict", "Failed to execute backend request."), 0.5, most=15),
+            "conflict": Limit(
+                self.error(409, "Conflict", "Failed to execute backend request."), 0.5, most=15
+            ),
         }
 
     def refusal(self):
@@ -205,7 +221,9 @@ class TeamsGraph(Contract):
         if (call.method, path) == ("POST", f"{chat}/messages"):
             return self.send(call)
         if (call.method, path) == ("POST", f"{chat}/markChatReadForUser"):
-            self.checked(call, obj({"user": obj({"id": one_of(ME), "tenantId": one_of(TENANT)})}), self.invalid)
+            self.checked(
+                call, obj({"user": obj({"id": one_of(ME), "tenantId": one_of(TENANT)})}), self.invalid
+            )
             self.seen.append(self.inbound_id)
             return 204, b""
         deletion = re.fullmatch(re.escape(f"/v1.0/me/chats/{CHAT}/messages/") + r"(\d+)/softDelete", path)

@@ -34,7 +34,9 @@ KINDS = {
     "image": content("image", MEDIA, context=CONTEXT),
     "video": content("video", MEDIA, context=CONTEXT),
     "audio": content("audio", obj({"url": string(pattern="^https?://")}), context=CONTEXT),
-    "file": content("file", obj({"url": string(pattern="^https?://")}, caption=string(), name=string()), context=CONTEXT),
+    "file": content(
+        "file", obj({"url": string(pattern="^https?://")}, caption=string(), name=string()), context=CONTEXT
+    ),
     "reaction": content("reaction", obj({"action": one_of("react", "unreact")}, emoji=string())),
 }
 KINDS["reaction"]["properties"]["context"] = CONTEXT
@@ -138,8 +140,8 @@ class Vonage(Contract):
     def refusal(self):
         words = "The 'to' number is not on WhatsApp"
         reason = [{"name": "to", "reason": words}]
-        answer = self.error(422, "invalid-params", "Invalid params", "The value of one or more parameters is invalid.",
-                            invalid_parameters=reason)
+        detail = "The value of one or more parameters is invalid."
+        answer = self.error(422, "invalid-params", "Invalid params", detail, invalid_parameters=reason)
         return answer, words
 
     def broken(self):
@@ -214,4 +216,5 @@ class Vonage(Contract):
 
         api = HttpClient(Auth(application_id=self.application, private_key=PEM))
         api._session.mount("https://", Here())
-        return Messages(api).send(models.WhatsappText(to=CUSTOMER, from_=NUMBER, text="by vonage")).message_uuid
+        message = models.WhatsappText(to=CUSTOMER, from_=NUMBER, text="by vonage")
+        return Messages(api).send(message).message_uuid

@@ -19,10 +19,14 @@ TO = {"touser": one_of(OPENID)}
 SERVICE = obj({"kf_account": string()})
 MESSAGES = {
     "text": obj(TO | {"msgtype": one_of("text"), "text": obj({"content": string()})}, customservice=SERVICE),
-    "image": obj(TO | {"msgtype": one_of("image"), "image": obj({"media_id": string()})}, customservice=SERVICE),
+    "image": obj(
+        TO | {"msgtype": one_of("image"), "image": obj({"media_id": string()})}, customservice=SERVICE
+    ),
 }
 TYPING = obj(TO | {"command": one_of("Typing", "CancelTyping")})
-TOKEN = obj({"grant_type": one_of("client_credential"), "appid": one_of(APP), "secret": string()}, force_refresh={})
+TOKEN = obj(
+    {"grant_type": one_of("client_credential"), "appid": one_of(APP), "secret": string()}, force_refresh={}
+)
 XML = (
     "<xml><ToUserName><![CDATA[{account}]]></ToUserName><FromUserName><![CDATA[{person}]]></FromUserName>"
     "<CreateTime>{now}</CreateTime><MsgType><![CDATA[text]]></MsgType><Content><![CDATA[hello]]></Content>"
@@ -147,7 +151,9 @@ class WeChat(Contract):
         body = self.checked(call, MESSAGES[kind], self.invalid)
         text, files = body.get("text", {}).get("content"), []
         # What the documentation says: 2048 bytes.
-        self.require(len((text or "").encode()) <= 2_048, self.error(45_002, "content size out of limit"), "long")
+        self.require(
+            len((text or "").encode()) <= 2_048, self.error(45_002, "content size out of limit"), "long"
+        )
         if kind == "image":
             identifier = body["image"]["media_id"]
             self.require(identifier in self.media, self.error(40_007, "invalid media_id"), identifier)

@@ -112,10 +112,13 @@ class Zalo(Contract):
         return self.send(call)
 
     def renew(self, call):
-        wrong = (200, {"error": -14_014, "error_name": "Invalid refresh token", "error_description": "Invalid refresh token"})
+        words = "Invalid refresh token"
+        wrong = (200, {"error": -14_014, "error_name": words, "error_description": words})
         self.refuse_if(self.is_revoked, wrong)
         secret = call.headers.get("secret_key")
-        self.require(secret == self.app_secret, (200, {"error": -14_004, "error_name": "Invalid secret key"}), secret)
+        self.require(
+            secret == self.app_secret, (200, {"error": -14_004, "error_name": "Invalid secret key"}), secret
+        )
         wanted = {"grant_type": "refresh_token", "app_id": APP, "refresh_token": self.refresh}
         self.require(call.form == wanted, wrong, call.form)
         # The first token is no step of a test's: it would be given the answers of another interface.
@@ -135,7 +138,9 @@ class Zalo(Contract):
         self.require(set(parts) == {"file"}, self.invalid("file"), sorted(parts))
         [file] = parts["file"]
         self.require(file.type in ("image/jpeg", "image/png"), self.invalid("type"), file.type)
-        self.require(file.filename and len(file.content) <= 1 << 20, self.error(-210, "too large"), file.filename)
+        self.require(
+            file.filename and len(file.content) <= 1 << 20, self.error(-210, "too large"), file.filename
+        )
         identifier = secrets.token_urlsafe(24)
         self.stored[identifier] = (file.filename, file.content)
         return 200, {"data": {"attachment_id": identifier}, "error": 0, "message": "Success"}
@@ -151,7 +156,9 @@ class Zalo(Contract):
             files = [found]
 
         def make(number):
-            made = Made(secrets.token_hex(10), PERSON, message.get("text"), message.get("quote_message_id"), files)
+            made = Made(
+                secrets.token_hex(10), PERSON, message.get("text"), message.get("quote_message_id"), files
+            )
             data = {"message_id": made.id, "user_id": PERSON}
             return made, (200, {"data": data, "error": 0, "message": "Success"})
 
