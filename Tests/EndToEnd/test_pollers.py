@@ -494,7 +494,7 @@ def expired(hub, make):
 
 def page(call):
     """Whether a call asks for a page that is not the first."""
-    names = ("cursor", "pagination_token", "after", "pageToken")
+    names = ("cursor", "pagination_token", "after", "pageToken", "$skiptoken")
     return any(name in call.query for name in names) or b"starting_after" in call.body
 
 

@@ -94,6 +94,9 @@ struct MailProviderSendingTests {
     #expect(places == [APIFilePlace(["attachments", "0", "content"], file: 0)])
     let sent = APIAnswer(status: 202, headers: [APIField("X-Message-Id", "sg1")], body: [])
     #expect(platform.next(job(Self.message), after: [sent]).receipt == SendReceipt(messageID: Self.id))
+    // A page of something between is no answer of SendGrid's.
+    let page = APIAnswer(status: 200, headers: [], body: Array("<html>".utf8))
+    #expect(platform.next(job(Self.message), after: [page]).failure?.remedy == .unknown)
   }
 
   @Test("Postmark takes JSON, and metadata in pieces")

@@ -18,8 +18,13 @@ extension SendGridPlatform: SendingPlatform {
   func next(_ job: SendJob, after answers: [APIAnswer]) -> SendStep {
     guard let mail = ProviderMail(job) else { return .impossible(displayName, "do that") }
     guard let answer = answers.last else { return .call(request(mail, job)) }
-    return answer.isSuccess
-      ? .done(SendReceipt(messageID: mail.messageID)) : .failed(failure(answer, job))
+    guard answer.isSuccess else { return .failed(failure(answer, job)) }
+    // What SendGrid takes it answers with 202, what it only checks with 200, both without a body: words come
+    // from something between.
+    guard answer.status == 202 || answer.body.isEmpty else {
+      return .failed(.unreadable(isRepeatable: false))
+    }
+    return .done(SendReceipt(messageID: mail.messageID))
   }
 
   private func failure(_ answer: APIAnswer, _ job: SendJob) -> APIFailure {

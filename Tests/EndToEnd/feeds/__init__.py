@@ -207,8 +207,8 @@ class Feed:
 def by_name():
     """Every feed, by the name of its platform."""
     from feeds import bluesky, discord, google_chat, instagram, intercom, linkedin, mastodon, mattermost
-    from feeds import messenger, reddit, rocketchat, slack, telegram, x, zulip
+    from feeds import messenger, reddit, rocketchat, slack, teams_graph, telegram, x, zulip
 
     modules = [bluesky, discord, google_chat, instagram, intercom, linkedin, mastodon, mattermost]
-    modules += [messenger, reddit, rocketchat, slack, telegram, x, zulip]
+    modules += [messenger, reddit, rocketchat, slack, teams_graph, telegram, x, zulip]
     return {module.Feed.platform: module.Feed for module in modules}

@@ -1,0 +1,115 @@
+"""What a platform tells of a message of which nobody knows: the key of the hub's own settles it.
+
+The platforms are those whose contract has `news`; their servers stand in `contracts`.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from contracts import CONTRACTS
+from contracts.base import Fault
+from contracts.scene import Scene
+from hub import Hub, wait_until
+from platform_server import CUT
+from postgres import Cluster
+
+AT_ONCE = 24
+
+
+def doubtful(scene):
+    """A message that the platform took, and whose answer was lost."""
+    scene.contract.tell(Fault(CUT, done=True))
+    message = scene.send()
+    scene.settled(message, "unknown")
+    [made] = scene.contract.made
+    return message, made
+
+
+def tell(scene, made, status):
+    scene.contract.deliver(scene.hub, scene.account, scene.contract.news(scene.account, made, status))
+
+
+def once(scene, message, made, status):
+    """One message of the platform's name, one call, and the status as it was told."""
+    found = wait_until(lambda: (m := scene.status(message))["status"] == status and m, 20, status)
+    assert found["externalId"] == made.id
+    time.sleep(2.5)
+    assert scene.status(message)["status"] == status
+    assert len(scene.contract.tries) == 1
+    own = [one for one in scene.user.messages(scene.place) if one["direction"] == "outbound"]
+    assert [one["id"] for one in own] == [message["id"]]
+    scene.check()
+    return found
+
+
+def delivered(scene):
+    message, made = doubtful(scene)
+    tell(scene, made, "delivered")
+    once(scene, message, made, "delivered")
+
+
+def failed(scene):
+    message, made = doubtful(scene)
+    tell(scene, made, "failed")
+    assert once(scene, message, made, "failed")["statusReason"]
+
+
+def early(scene):
+    """The news come while the call is still under way: the message is what the news say, and stays so."""
+    contract = scene.contract
+    route = contract.route
+    told = []
+
+    def telling(call):
+        answer = route(call)
+        if contract.made and not told:
+            told.append(True)
+            contract.lock.release()
+            try:
+                tell(scene, contract.made[0], "delivered")
+                time.sleep(1)
+            finally:
+                contract.lock.acquire()
+        return answer
+
+    contract.route = telling
+    message = scene.send()
+    found = wait_until(lambda: (m := scene.status(message))["status"] == "delivered" and m, 20, "delivered")
+    once(scene, message, contract.made[0], "delivered")
+    assert found["id"] == message["id"]
+
+
+CASES = [delivered, failed, early]
+NAMES = sorted(name for name, contract in CONTRACTS.items() if hasattr(contract, "news"))
+
+
+def run(hub, case, name):
+    scene = Scene(hub, CONTRACTS[name]())
+    try:
+        case(scene)
+    finally:
+        scene.close()
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """All cases at once; a test waits for its own."""
+    with Cluster("sender-news", durable=False) as cluster:
+        hub = Hub("sender-news", DATABASE_URL=cluster.url)
+        adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=AT_ONCE)
+        hub.session.mount("http://", adapter)
+        try:
+            hub.start()
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                yield {(case, name): pool.submit(run, hub, case, name) for case in CASES for name in NAMES}
+        finally:
+            hub.close()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_news_settle_a_message(outcomes, case, name):
+    outcomes[case, name].result()
