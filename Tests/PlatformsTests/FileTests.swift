@@ -278,6 +278,28 @@ struct FileTests {
     }
   }
 
+  @Test("Graph: hosted pictures by their address, files by their share")
+  func graph() throws {
+    let hosted = "https://graph.microsoft.com/v1.0/chats/c/messages/1/hostedContents/x/$value"
+    #expect(
+      try Self.step("teams-graph", Self.image(nil, hosted), [:], token: "t")
+        == Self.download(hosted, Self.bearer("t")))
+    guard
+      case .download(let request) = try Self.step(
+        "teams-graph", Self.image(nil, "https://contoso.sharepoint.com/a b?x"), [:], token: "t")
+    else {
+      Issue.record("no download")
+      return
+    }
+    let share = "u!aHR0cHM6Ly9jb250b3NvLnNoYXJlcG9pbnQuY29tL2EgYj94"
+    #expect(request.url == "https://graph.microsoft.com/v1.0/shares/\(share)/driveItem/content")
+    #expect(request.headers == Self.bearer("t"))
+    guard case .failed = try Self.step("teams-graph", Self.image(nil, hosted), [:]) else {
+      Issue.record("fetched without a token")
+      return
+    }
+  }
+
   @Test("what a refusal means for a file")
   func refusals() throws {
     let file = Self.image(nil, "https://x.example/a")
