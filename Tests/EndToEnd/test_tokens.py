@@ -102,6 +102,13 @@ def test_a_token_is_renewed_once_for_all_nodes():
                 lambda: user.get(f"/api/accounts/{account['id']}")["state"] == "bad_credentials", 20, "bad_credentials"
             )
             assert user.get(f"/api/accounts/{account['id']}")["stateAction"]
+            # What that person gives is used in place of what was kept.
+            with platform.lock:
+                platform.revoked, platform.refresh, before = False, "xoxe-2-0", platform.renewals
+            user.patch(f"/api/accounts/{account['id']}", {"credentials": {"refreshToken": "xoxe-2-0"}})
+            wait_until(lambda: platform.renewals > before + 1, 20, "renewals by the new grant")
+            assert platform.reused == 0
+            assert user.get(f"/api/accounts/{account['id']}")["state"] == "connected"
         finally:
             for hub in hubs:
                 hub.close()

@@ -75,10 +75,16 @@ package final class TokenKeeper: Sendable {
   private func read(_ account: Account) async throws(APIFailure) -> StoredToken? {
     do {
       guard let sealed = try await store.accountToken(account) else { return nil }
-      return try StoredToken(opening: sealed, account, keys)
+      return try opened(sealed, account)
     } catch {
       throw APIFailure("the account's token cannot be read", .later(seconds: nil))
     }
+  }
+
+  /// What was kept, unless it came from a grant that the account has not any more: new credentials count.
+  private func opened(_ sealed: [UInt8], _ account: Account) throws -> StoredToken? {
+    let token = try StoredToken(opening: sealed, account, keys)
+    return token.isOf(account) ? token : nil
   }
 
   private func renewed(
@@ -92,7 +98,7 @@ package final class TokenKeeper: Sendable {
       throw APIFailure("the account's token cannot be renewed now", .later(seconds: nil))
     }
     guard claim.isMine else { throw APIFailure("the token is being renewed", .later(seconds: 1)) }
-    let current = claim.sealed.flatMap { try? StoredToken(opening: $0, account, keys) }
+    let current = claim.sealed.flatMap { try? opened($0, account) }
     // Somebody was faster.
     if let current, current != known, isFresh(current) {
       await release(account)
@@ -101,7 +107,8 @@ package final class TokenKeeper: Sendable {
     do throws(APIFailure) {
       let token = try await fetch(account, source, refresh: current?.refresh)
       let stored = StoredToken(
-        value: token.value, expiresAt: token.expiresAt, refresh: token.refresh ?? current?.refresh)
+        value: token.value, expiresAt: token.expiresAt, refresh: token.refresh ?? current?.refresh,
+        grant: StoredToken.grant(of: account))
       await save(Unsaved(token: stored, replaced: claim.sealed), account)
       return token.value
     } catch {
@@ -128,7 +135,9 @@ package final class TokenKeeper: Sendable {
 
   // MARK: Keeping
 
-  private func held(_ account: Account) -> Unsaved? { unsaved.withLock { $0[account.id] } }
+  private func held(_ account: Account) -> Unsaved? {
+    unsaved.withLock { $0[account.id] }.flatMap { $0.token.isOf(account) ? $0 : nil }
+  }
 
   private func save(_ token: Unsaved, _ account: Account) async {
     unsaved.withLock { $0[account.id] = token }
@@ -185,24 +194,39 @@ struct StoredToken: Equatable {
   let value: String
   let expiresAt: Timestamp
   let refresh: String?
+  /// A digest of the refresh token that a person gave, from which all others followed.
+  let grant: String?
 
-  init(value: String, expiresAt: Timestamp, refresh: String?) {
+  private static let grantField = "refreshToken"
+
+  init(value: String, expiresAt: Timestamp, refresh: String?, grant: String?) {
     self.value = value
     self.expiresAt = expiresAt
     self.refresh = refresh
+    self.grant = grant
   }
+
+  static func grant(of account: Account) -> String? {
+    account.secrets[grantField].first.map { Hex.encode(Digest.sha256(Array($0.utf8))) }
+  }
+
+  /// Whether it came from what the account has now. Of one that does not say, nothing else is known.
+  func isOf(_ account: Account) -> Bool { grant == nil || grant == Self.grant(of: account) }
 
   init(opening blob: [UInt8], _ account: Account, _ keys: KeyRing) throws {
     let json = try JSONValue(parsing: try keys.open(blob, context: Self.context(account)))
     guard let value = json["token"]?.string, let end = json["expiresAt"]?.integer else {
       throw KeyRing.OpenError.malformed
     }
-    self.init(value: value, expiresAt: Timestamp(seconds: end), refresh: json["refresh"]?.string)
+    self.init(
+      value: value, expiresAt: Timestamp(seconds: end), refresh: json["refresh"]?.string,
+      grant: json["grant"]?.string)
   }
 
   func sealed(_ account: Account, _ keys: KeyRing) -> [UInt8] {
     var members: [String: JSONValue] = ["token": .string(value), "expiresAt": .integer(expiresAt.seconds)]
     members["refresh"] = refresh.map { .string($0) }
+    members["grant"] = grant.map { .string($0) }
     return keys.seal(JSONValue.object(members).encoded(), context: Self.context(account))
   }
 
