@@ -52,7 +52,8 @@ package struct OutboundWorkers: Sendable {
     caller = PlatformCaller(
       client: client, files: files, allowsPrivateAddresses: configuration.allowsPrivateAddresses,
       fileBytesMax: configuration.files.bytesMax)
-    tokens = TokenKeeper(store: parts.store, caller: caller, keys: node.keys, clock: node.clock)
+    tokens = TokenKeeper(
+      store: parts.store, caller: caller, keys: node.keys, clock: node.clock, log: node.log, loop: loop)
     let states = AccountStates(store: parts.store, relay: parts.relay, log: node.log)
     let runner = SendRunner(
       node: "\(parts.nodeID)", store: parts.store, caller: caller,
@@ -123,7 +124,7 @@ package struct OutboundWorkers: Sendable {
   /// Ends what is under way. Jobs that are not finished are found by another node, or by the next start.
   package func stop(within limit: Duration) async {
     let (worker, scheduler, client) = (worker, scheduler, client)
-    let (fetcher, keeping) = (fetcher, keeping)
+    let (fetcher, keeping, tokens) = (fetcher, keeping, tokens)
     await loop.shard.run { shard in
       let deadline = shard.loop.now + limit
       await keeping.stop()
@@ -131,6 +132,7 @@ package struct OutboundWorkers: Sendable {
       await worker.stop(until: deadline)
       // A file that is not there yet is fetched again: it is not worth waiting for.
       await fetcher.stop(until: min(deadline, shard.loop.now + .seconds(1)))
+      await tokens.stop(until: deadline)
       await client.close()
     }
   }

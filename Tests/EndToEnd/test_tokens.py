@@ -7,6 +7,8 @@ import secrets
 import threading
 import time
 
+import psycopg
+
 from hub import Hub, unique, wait_until
 from platform_server import PlatformServer
 from postgres import Cluster
@@ -100,6 +102,46 @@ def test_a_token_is_renewed_once_for_all_nodes():
                 lambda: user.get(f"/api/accounts/{account['id']}")["state"] == "bad_credentials", 20, "bad_credentials"
             )
             assert user.get(f"/api/accounts/{account['id']}")["stateAction"]
+            # What that person gives is used in place of what was kept.
+            with platform.lock:
+                platform.revoked, platform.refresh, before = False, "xoxe-2-0", platform.renewals
+            user.patch(f"/api/accounts/{account['id']}", {"credentials": {"refreshToken": "xoxe-2-0"}})
+            wait_until(lambda: platform.renewals > before + 1, 20, "renewals by the new grant")
+            assert platform.reused == 0
+            assert user.get(f"/api/accounts/{account['id']}")["state"] == "connected"
         finally:
             for hub in hubs:
                 hub.close()
+
+
+def test_a_token_that_cannot_be_kept_is_used_and_kept_later(own_hub):
+    platform = Rotating(lifetime=3_600)
+    with Cluster("kept") as server, platform.server:
+        hub = own_hub("kept", DATABASE_URL=server.url, SWEEP_INTERVAL="1")
+        user = hub.user()
+        with psycopg.connect(server.url, autocommit=True) as database:
+            database.execute(
+                """
+                CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                  $$ BEGIN RAISE EXCEPTION 'no room'; END $$;
+                CREATE TRIGGER refuse BEFORE UPDATE OF sealed ON account_tokens
+                  FOR EACH ROW EXECUTE FUNCTION refuse();
+                """
+            )
+            account = connect(user, platform)
+            kept = "SELECT sealed IS NOT NULL FROM account_tokens"
+            # Several pages and polls: each of them asks for the token.
+            wait_until(lambda: platform.calls >= 6, 30, "calls with the token")
+            assert platform.renewals == 1 and platform.refused == 0
+            assert database.execute(kept).fetchone() == (False,)
+            assert "a renewed token cannot be written" in hub.log_text()
+            database.execute("DROP TRIGGER refuse ON account_tokens")
+            wait_until(lambda: database.execute(kept).fetchone() == (True,), 15, "the token is kept")
+        # A hub that knows only what was kept goes on with the refresh token that followed.
+        hub.kill()
+        hub.start()
+        with platform.lock:
+            platform.token = "another"
+        wait_until(lambda: platform.renewals == 2, 20, "a renewal")
+        assert platform.reused == 0
+        assert user.get(f"/api/accounts/{account['id']}")["state"] == "connected"

@@ -38,7 +38,11 @@ struct FileTests {
 
   @Test(
     "a link is enough for most",
-    arguments: ["custom", "messenger", "instagram", "viber", "intercom", "mastodon"])
+    arguments: [
+      "custom", "messenger", "instagram", "viber", "intercom", "mastodon", "zalo", "vonage", "messagebird",
+      "bird",
+      "wechat",
+    ])
   func links(name: String) throws {
     #expect(
       try Self.step(name, Self.image(nil, "https://x.example/a"), [:]) == Self.download("https://x.example/a")
@@ -275,6 +279,173 @@ struct FileTests {
         Issue.record("\(link)")
         continue
       }
+    }
+  }
+
+  @Test("Graph: hosted pictures by their address, files by their share")
+  func graph() throws {
+    let hosted = "https://graph.microsoft.com/v1.0/chats/c/messages/1/hostedContents/x/$value"
+    #expect(
+      try Self.step("teams-graph", Self.image(nil, hosted), [:], token: "t")
+        == Self.download(hosted, Self.bearer("t")))
+    guard
+      case .download(let request) = try Self.step(
+        "teams-graph", Self.image(nil, "https://contoso.sharepoint.com/a b?x"), [:], token: "t")
+    else {
+      Issue.record("no download")
+      return
+    }
+    let share = "u!aHR0cHM6Ly9jb250b3NvLnNoYXJlcG9pbnQuY29tL2EgYj94"
+    #expect(request.url == "https://graph.microsoft.com/v1.0/shares/\(share)/driveItem/content")
+    #expect(request.headers == Self.bearer("t"))
+    guard case .failed = try Self.step("teams-graph", Self.image(nil, hosted), [:]) else {
+      Issue.record("fetched without a token")
+      return
+    }
+  }
+
+  @Test("Signal: by the id at signal-cli-rest-api")
+  func signalREST() throws {
+    let secrets = ["server": "http://signal:8080/", "number": "+491"]
+    guard case .download(let request) = try Self.step("signal", Self.image("a/b.jpg"), secrets) else {
+      Issue.record("no download")
+      return
+    }
+    #expect(request.url == "http://signal:8080/v1/attachments/a%2Fb.jpg" && request.headers.isEmpty)
+    let gone = Self.json(404, ["error": "No attachment with that name found"])
+    #expect(
+      try Self.step("signal", Self.image("a"), secrets, after: [gone])
+        == .failed(APIFailure("No attachment with that name found")))
+    let sticker = Messaging.Attachment(kind: .sticker, externalID: "aa:1")
+    guard case .failed(let failure) = try Self.step("signal", sticker, secrets) else {
+      Issue.record("a sticker is not asked for")
+      return
+    }
+    #expect(failure.remedy == .none)
+  }
+
+  @Test("Signal: within the answer of the daemon")
+  func signalDaemon() throws {
+    let secrets = ["server": "http://signal:8080", "number": "+491", "interface": "daemon"]
+    guard case .call(let call) = try Self.step("signal", Self.image("a.jpg"), secrets) else {
+      Issue.record("no call")
+      return
+    }
+    #expect(call.url == "http://signal:8080/api/v1/rpc")
+    #expect(
+      call.body
+        == .json([
+          "jsonrpc": "2.0", "id": "m", "method": "getAttachment",
+          "params": ["account": "+491", "id": "a.jpg", "recipient": "c"],
+        ]))
+    let answer = Self.json(200, ["jsonrpc": "2.0", "id": "m", "result": ["data": "AAEC"]])
+    #expect(
+      try Self.step("signal", Self.image("a.jpg"), secrets, after: [answer]) == .content([0, 1, 2]))
+    let gone = Self.json(
+      200, ["id": "m", "error": ["code": -1, "message": "Could not find attachment with ID: a.jpg"]])
+    #expect(
+      try Self.step("signal", Self.image("a.jpg"), secrets, after: [gone])
+        == .failed(APIFailure("Could not find attachment with ID: a.jpg")))
+    let broken = Self.json(200, ["id": "m", "result": ["data": "?"]])
+    guard case .failed = try Self.step("signal", Self.image("a.jpg"), secrets, after: [broken]) else {
+      Issue.record("no base64")
+      return
+    }
+    let large = Messaging.Attachment(kind: .file, externalID: "a", sizeBytes: 12 << 20)
+    guard case .failed(let failure) = try Self.step("signal", large, secrets) else {
+      Issue.record("too large for an answer")
+      return
+    }
+    #expect(failure.remedy == .none)
+    let sticker = Messaging.Attachment(kind: .sticker, externalID: "aa:3")
+    guard case .call(let second) = try Self.step("signal", sticker, secrets),
+      case .json(let document) = second.body
+    else {
+      Issue.record("no call for a sticker")
+      return
+    }
+    #expect(document["method"] == "getSticker")
+    #expect(document["params"] == ["account": "+491", "packId": "aa", "stickerId": 3])
+  }
+
+  @Test("WeChat: a picture's link, then its id; a video's link comes first")
+  func weChat() throws {
+    let media = FileStep.downloadOrAnswer(
+      APIRequest("GET", "https://api.weixin.qq.com/cgi-bin/media/get?access_token=t&media_id=M"))
+    #expect(try Self.step("wechat", Self.image("M"), [:], token: "t") == media)
+    let link = Self.image("M", "http://mmbiz.qpic.cn/a/0")
+    #expect(try Self.step("wechat", link, [:], token: "t") == Self.download("http://mmbiz.qpic.cn/a/0"))
+    let gone = APIAnswer(status: 404, body: [])
+    #expect(try Self.step("wechat", link, [:], token: "t", after: [gone]) == media)
+    for secretless in [Self.image("M"), link] {
+      let answers = secretless.url == nil ? [] : [gone]
+      guard case .failed(let failure) = try Self.step("wechat", secretless, [:], after: answers) else {
+        Issue.record("fetched without a token")
+        continue
+      }
+      #expect(failure.remedy == .none)
+    }
+    let invalid = Self.json(200, ["errcode": 40_007, "errmsg": "invalid media_id"])
+    #expect(
+      try Self.step("wechat", Self.image("M"), [:], token: "t", after: [invalid])
+        == .failed(APIFailure("40007: invalid media_id")))
+    let ended = Self.json(200, ["errcode": 42_001, "errmsg": "access_token expired"])
+    #expect(
+      try Self.step("wechat", Self.image("M"), [:], token: "t", after: [ended])
+        == .failed(APIFailure("42001: access_token expired", .renewToken)))
+    let video = Self.json(200, ["video_url": "http://vweixinp.tc.qq.com/a.mp4"])
+    #expect(
+      try Self.step("wechat", Self.image("M"), [:], token: "t", after: [video])
+        == Self.download("http://vweixinp.tc.qq.com/a.mp4"))
+    #expect(
+      try Self.step("wechat", Self.image("M"), [:], token: "t", after: [video, gone])
+        == .failed(APIFailure("the video is not there yet", .later(seconds: 5))))
+  }
+
+  @Test(
+    "Bird and MessageBird: the key goes to them alone, and only where the link is refused",
+    arguments: ["bird", "messagebird"])
+  func bird(name: String) throws {
+    let own = Self.image(nil, "https://media.nest.messagebird.com/workspaces/w/messages/m/media/x")
+    let refused = APIAnswer(status: 401, body: [])
+    let secrets = ["accessKey": "k"]
+    #expect(
+      try Self.step(name, own, secrets, after: [refused])
+        == Self.download(own.url ?? "", [APIField("Authorization", "AccessKey k")]))
+    let foreign = Self.image(nil, "https://messagebird.com.evil.example/x")
+    let ends: [FileStep] = [
+      try Self.step(name, foreign, secrets, after: [refused]),
+      try Self.step(name, own, [:], after: [refused]),
+      try Self.step(name, own, secrets, after: [refused, refused]),
+      try Self.step(name, own, secrets, after: [APIAnswer(status: 404, body: [])]),
+    ]
+    for step in ends {
+      guard case .failed(let failure) = step else {
+        Issue.record("\(step)")
+        continue
+      }
+      #expect(failure.remedy == .none)
+    }
+  }
+
+  @Test("Vonage: secured media wants a token of the application")
+  func vonage() throws {
+    let own = Self.image(nil, "https://api-us.nexmo.com/v3/media/1b456509")
+    let secrets = ["applicationId": "app", "privateKey": TokenFixture.pem]
+    let refused = APIAnswer(status: 401, body: [])
+    guard case .download(let request) = try Self.step("vonage", own, secrets, after: [refused]) else {
+      Issue.record("no download")
+      return
+    }
+    #expect(request.url == own.url)
+    #expect(request.headers.first?.value.hasPrefix("Bearer eyJ") == true)
+    let foreign = Self.image(nil, "https://evil.example/v3/media/1b456509")
+    for (file, secrets) in [(foreign, secrets), (own, ["apiKey": "k", "apiSecret": "s"])] {
+      guard case .failed(let failure) = try Self.step("vonage", file, secrets, after: [refused]) else {
+        Issue.record("\(file)")
+        continue
+      }
+      #expect(failure.remedy == .none)
     }
   }
 

@@ -1,29 +1,53 @@
 import Bytes
-import EventLoop
+package import EventLoop
 import JSON
 import Messaging
 package import Platforms
 package import Security
 import Synchronization
+package import Telemetry
 
 /// Access tokens of accounts: kept sealed in the database, renewed ahead of their end, once for all nodes.
 ///
 /// Whoever renews holds the token's row: the others wait for it and then find the new one. A refresh token
-/// that may be used once is therefore used once.
+/// that may be used once is therefore used once. A token that the database cannot take at once is used from
+/// memory meanwhile, and none follows it before it is kept.
 package final class TokenKeeper: Sendable {
   /// A token is renewed when it ends within this time.
   private static let aheadSeconds: Int64 = 120
+  private static let saveTries = 60
+
+  /// A token that is not in the database yet.
+  private struct Unsaved {
+    let token: StoredToken
+    /// What it stands in place of.
+    let replaced: [UInt8]?
+  }
 
   private let store: HubStore
   private let caller: PlatformCaller
   private let keys: KeyRing
   private let clock: WallClock
+  private let log: Logger
+  private let loop: EventLoop
+  private let unsaved = Mutex<[UUIDv7: Unsaved]>([:])
 
-  package init(store: HubStore, caller: PlatformCaller, keys: KeyRing, clock: WallClock) {
+  package init(
+    store: HubStore, caller: PlatformCaller, keys: KeyRing, clock: WallClock, log: Logger, loop: EventLoop
+  ) {
     self.store = store
     self.caller = caller
     self.keys = keys
     self.clock = clock
+    self.log = log
+    self.loop = loop
+  }
+
+  /// Waits for the database to take what it has to.
+  package func stop(until deadline: LoopInstant) async {
+    while unsaved.withLock({ !$0.isEmpty }), loop.now < deadline {
+      try? await loop.sleep(for: .milliseconds(50))
+    }
   }
 
   /// A token that is good for a while; nil: the platform, or these credentials, need none.
@@ -34,7 +58,12 @@ package final class TokenKeeper: Sendable {
     guard let source = platform as? any TokenPlatform,
       source.tokenRequest(account.secrets, refresh: nil, now: clock.now()) != nil
     else { return nil }
-    let stored = try await read(account)
+    let stored: StoredToken?
+    if let held = held(account) {
+      stored = held.token
+    } else {
+      stored = try await read(account)
+    }
     if let stored, !renew, isFresh(stored) { return stored.value }
     return try await renewed(account, source, known: stored)
   }
@@ -46,10 +75,16 @@ package final class TokenKeeper: Sendable {
   private func read(_ account: Account) async throws(APIFailure) -> StoredToken? {
     do {
       guard let sealed = try await store.accountToken(account) else { return nil }
-      return try StoredToken(opening: sealed, account, keys)
+      return try opened(sealed, account)
     } catch {
       throw APIFailure("the account's token cannot be read", .later(seconds: nil))
     }
+  }
+
+  /// What was kept, unless it came from a grant that the account has not any more: new credentials count.
+  private func opened(_ sealed: [UInt8], _ account: Account) throws -> StoredToken? {
+    let token = try StoredToken(opening: sealed, account, keys)
+    return token.isOf(account) ? token : nil
   }
 
   private func renewed(
@@ -57,12 +92,13 @@ package final class TokenKeeper: Sendable {
   ) async throws(APIFailure) -> String {
     let claim: TokenClaim
     do {
+      if let held = held(account) { try await write(held, account) }
       claim = try await store.claimToken(account)
     } catch {
       throw APIFailure("the account's token cannot be renewed now", .later(seconds: nil))
     }
     guard claim.isMine else { throw APIFailure("the token is being renewed", .later(seconds: 1)) }
-    let current = claim.sealed.flatMap { try? StoredToken(opening: $0, account, keys) }
+    let current = claim.sealed.flatMap { try? opened($0, account) }
     // Somebody was faster.
     if let current, current != known, isFresh(current) {
       await release(account)
@@ -70,7 +106,10 @@ package final class TokenKeeper: Sendable {
     }
     do throws(APIFailure) {
       let token = try await fetch(account, source, refresh: current?.refresh)
-      await save(account, token, keeping: current?.refresh)
+      let stored = StoredToken(
+        value: token.value, expiresAt: token.expiresAt, refresh: token.refresh ?? current?.refresh,
+        grant: StoredToken.grant(of: account))
+      await save(Unsaved(token: stored, replaced: claim.sealed), account)
       return token.value
     } catch {
       await release(account)
@@ -94,10 +133,55 @@ package final class TokenKeeper: Sendable {
     return try source.token(from: answer, now: clock.now()).get()
   }
 
-  private func save(_ account: Account, _ token: AccessToken, keeping refresh: String?) async {
-    let stored = StoredToken(
-      value: token.value, expiresAt: token.expiresAt, refresh: token.refresh ?? refresh)
-    try? await store.saveToken(account, sealed: stored.sealed(account, keys), expiresAt: token.expiresAt)
+  // MARK: Keeping
+
+  private func held(_ account: Account) -> Unsaved? {
+    unsaved.withLock { $0[account.id] }.flatMap { $0.token.isOf(account) ? $0 : nil }
+  }
+
+  private func save(_ token: Unsaved, _ account: Account) async {
+    unsaved.withLock { $0[account.id] = token }
+    do {
+      try await write(token, account)
+    } catch {
+      warn(error, account)
+      Task { await withTaskExecutorPreference(loop) { await keepSaving(token, account) } }
+    }
+  }
+
+  /// A database that is away is waited for. If the node dies meanwhile, the token is lost.
+  private func keepSaving(_ token: Unsaved, _ account: Account) async {
+    for turn in 0..<Self.saveTries {
+      try? await loop.sleep(for: .milliseconds(min(5_000, 100 << min(turn, 6))))
+      // It may have been written by who needed the next one.
+      guard held(account)?.token == token.token else { return }
+      do {
+        try await write(token, account)
+        return
+      } catch {
+        warn(error, account)
+      }
+    }
+    log.error(
+      "a renewed token is lost: it could not be written", ["account": .string("\(account.id)")])
+    forget(token, account)
+  }
+
+  private func write(_ token: Unsaved, _ account: Account) async throws {
+    try await store.saveToken(
+      account, sealed: token.token.sealed(account, keys), expiresAt: token.token.expiresAt,
+      replacing: token.replaced)
+    forget(token, account)
+  }
+
+  private func forget(_ token: Unsaved, _ account: Account) {
+    unsaved.withLock { if $0[account.id]?.token == token.token { $0[account.id] = nil } }
+  }
+
+  private func warn(_ error: any Error, _ account: Account) {
+    log.warning(
+      "a renewed token cannot be written",
+      ["account": .string("\(account.id)"), "error": .string("\(error)")])
   }
 
   private func release(_ account: Account) async {
@@ -110,24 +194,39 @@ struct StoredToken: Equatable {
   let value: String
   let expiresAt: Timestamp
   let refresh: String?
+  /// A digest of the refresh token that a person gave, from which all others followed.
+  let grant: String?
 
-  init(value: String, expiresAt: Timestamp, refresh: String?) {
+  private static let grantField = "refreshToken"
+
+  init(value: String, expiresAt: Timestamp, refresh: String?, grant: String?) {
     self.value = value
     self.expiresAt = expiresAt
     self.refresh = refresh
+    self.grant = grant
   }
+
+  static func grant(of account: Account) -> String? {
+    account.secrets[grantField].first.map { Hex.encode(Digest.sha256(Array($0.utf8))) }
+  }
+
+  /// Whether it came from what the account has now. Of one that does not say, nothing else is known.
+  func isOf(_ account: Account) -> Bool { grant == nil || grant == Self.grant(of: account) }
 
   init(opening blob: [UInt8], _ account: Account, _ keys: KeyRing) throws {
     let json = try JSONValue(parsing: try keys.open(blob, context: Self.context(account)))
     guard let value = json["token"]?.string, let end = json["expiresAt"]?.integer else {
       throw KeyRing.OpenError.malformed
     }
-    self.init(value: value, expiresAt: Timestamp(seconds: end), refresh: json["refresh"]?.string)
+    self.init(
+      value: value, expiresAt: Timestamp(seconds: end), refresh: json["refresh"]?.string,
+      grant: json["grant"]?.string)
   }
 
   func sealed(_ account: Account, _ keys: KeyRing) -> [UInt8] {
     var members: [String: JSONValue] = ["token": .string(value), "expiresAt": .integer(expiresAt.seconds)]
     members["refresh"] = refresh.map { .string($0) }
+    members["grant"] = grant.map { .string($0) }
     return keys.seal(JSONValue.object(members).encoded(), context: Self.context(account))
   }
 

@@ -121,6 +121,7 @@ package struct FetchRunner: Sendable {
   ) async -> Result<Outcome, APIFailure> {
     var answers: [APIAnswer] = []
     for _ in 0..<Self.callsMax {
+      let download: Download
       switch platform?.fetch(file, after: answers) ?? FileFetch.plain(file, after: answers) {
       case .failed(let failure): return .failure(failure)
       case .call(let request):
@@ -129,12 +130,16 @@ package struct FetchRunner: Sendable {
         } catch {
           return .failure(APIFailure(Self.words(error), .later(seconds: nil)))
         }
-      case .download(let request):
-        switch await download(request, file, job) {
-        case .stored(let type, let bytes): return .success(.stored(type: type, bytes: bytes))
-        case .refused(let answer): answers.append(answer)
-        case .failed(let failure): return .failure(failure)
-        }
+        continue
+      case .download(let request): download = await self.download(request, file, job, takesText: true)
+      case .downloadOrAnswer(let request):
+        download = await self.download(request, file, job, takesText: false)
+      case .content(let bytes): download = await keep(bytes, file.attachment, job)
+      }
+      switch download {
+      case .stored(let type, let bytes): return .success(.stored(type: type, bytes: bytes))
+      case .refused(let answer): answers.append(answer)
+      case .failed(let failure): return .failure(failure)
       }
     }
     return .failure(APIFailure("the platform asked for too many calls"))
@@ -157,7 +162,16 @@ package struct FetchRunner: Sendable {
     guard let bytes = try await parts.bytes(of: name, in: delivery, platform, account) else {
       return .failed("the delivery that brought the file is not kept any more, or has no such part")
     }
-    guard bytes.count <= limits.bytesMax else { return tooLarge(job) }
+    switch await keep(bytes, attachment, job) {
+    case .stored(let type, let bytes): return .stored(type: type, bytes: bytes)
+    case .refused: return .failed("the file could not be read")
+    case .failed(let failure): return outcome(of: failure, job, account)
+    }
+  }
+
+  /// Stores a file that is here as a whole.
+  private func keep(_ bytes: [UInt8], _ attachment: Attachment, _ job: FetchJob) async -> Download {
+    guard bytes.count <= limits.bytesMax else { return .failed(APIFailure(sizeReason)) }
     do {
       let type = try FileCheck.type(
         attachment.kind, claimed: attachment.mimeType, name: attachment.name,
@@ -165,25 +179,28 @@ package struct FetchRunner: Sendable {
       try await files.write(job.key, bytes)
       return .stored(type: type, bytes: Int64(bytes.count))
     } catch let mismatch as FileCheck.Mismatch {
-      return .failed(mismatch.reason)
+      return .failed(failure(mismatch))
     } catch {
-      return outcome(of: failure(FileDownload.Fault.store(error)), job, account)
+      return .failed(failure(FileDownload.Fault.store(error)))
     }
   }
 
   // MARK: The download
 
-  private func download(_ request: APIRequest, _ file: FileJob, _ job: FetchJob) async -> Download {
+  private func download(
+    _ request: APIRequest, _ file: FileJob, _ job: FetchJob, takesText: Bool
+  ) async -> Download {
     let outgoing: HTTPClientRequest
     do throws(HTTPClientError) {
       outgoing = try self.request(request, FileOrigins(file.secrets))
     } catch {
       return .failed(APIFailure("the link of the file cannot be used"))
     }
-    let download = FileDownload(store: files, key: job.key, bytesMax: limits.bytesMax)
+    let download = FileDownload(
+      store: files, key: job.key, bytesMax: limits.bytesMax, takesText: takesText)
     do {
       let response = try await caller.client.stream(outgoing) { try await download.take($0) }
-      guard response.status.code == 200 else {
+      guard response.status.code == 200, download.isFile else {
         return .refused(
           APIAnswer(
             status: response.status.code,

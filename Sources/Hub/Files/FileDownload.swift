@@ -24,13 +24,19 @@ final class FileDownload: Sendable {
   private let store: any FileStore
   private let key: String
   private let bytesMax: Int
+  private let takesText: Bool
   private let state = Mutex(State())
 
-  init(store: any FileStore, key: String, bytesMax: Int) {
+  /// - Parameter takesText: whether JSON and plain text are files too.
+  init(store: any FileStore, key: String, bytesMax: Int, takesText: Bool) {
     self.store = store
     self.key = key
     self.bytesMax = bytesMax
+    self.takesText = takesText
   }
+
+  /// Whether the answer is the file.
+  var isFile: Bool { state.withLock { $0.isFile } }
 
   /// The first bytes.
   var head: [UInt8] { state.withLock { $0.head } }
@@ -45,11 +51,16 @@ final class FileDownload: Sendable {
   }
 
   private func begin(_ head: HTTPResponseHead) throws {
-    guard head.status.code == 200 else { return }
+    guard head.status.code == 200, takesText || !Self.isText(head.headers["content-type"]) else { return }
     state.withLock { $0.isFile = true }
     if let length = head.headers["content-length"].flatMap({ Int64($0) }), length > Int64(bytesMax) {
       throw Fault.tooLarge
     }
+  }
+
+  private static func isText(_ type: String?) -> Bool {
+    let essence = type?.split(separator: ";").first?.lowercased().filter { $0 != " " }
+    return essence == "application/json" || essence == "text/plain"
   }
 
   private func add(_ bytes: [UInt8]) async throws {

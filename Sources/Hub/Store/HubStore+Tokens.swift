@@ -35,14 +35,18 @@ extension HubStore {
     return TokenClaim(isMine: try row.bool(0), sealed: try row.optionalBytes(1))
   }
 
-  package func saveToken(_ account: Account, sealed: [UInt8], expiresAt: Timestamp) async throws {
+  /// - Parameter replaced: what was kept before. Where something else is, that is newer and stays.
+  package func saveToken(
+    _ account: Account, sealed: [UInt8], expiresAt: Timestamp, replacing replaced: [UInt8]?
+  ) async throws {
     _ = try await writer.query(
       """
       UPDATE account_tokens SET sealed = $3, expires_at = $4, claimed_until = NULL
-      WHERE tenant_id = $1 AND account_id = $2
+      WHERE tenant_id = $1 AND account_id = $2 AND sealed IS NOT DISTINCT FROM $5
       """,
       [
         .text(account.tenant), .uuid(account.id), .bytes(sealed), .timestamp(PostgresTimestamp(expiresAt)),
+        .bytes(replaced),
       ])
   }
 

@@ -46,6 +46,10 @@ package enum FileStep: Sendable, Equatable {
   case call(APIRequest)
   /// The answer is the file. Redirects are followed; to another origin without the headers.
   case download(APIRequest)
+  /// The same, but JSON and plain text are no file: they come as the next answer, like a refusal.
+  case downloadOrAnswer(APIRequest)
+  /// The file came within an answer.
+  case content([UInt8])
   case failed(APIFailure)
 }
 
@@ -56,6 +60,22 @@ package enum FileFetch {
     if let answer = answers.last { return .failed(failure(answer, file)) }
     guard let url = file.attachment.url else { return .failed(nothing) }
     return .download(APIRequest("GET", url))
+  }
+
+  /// A GET of the link, and where that is refused for want of credentials, once more with the account's.
+  /// - Parameters:
+  ///   - hosts: where the credentials may be sent to.
+  ///   - field: the credential that is needed then.
+  ///   - signed: the request with credentials; nil: the account has none.
+  static func open(
+    _ file: FileJob, after answers: [APIAnswer], hosts: [String], credentials field: String,
+    _ signed: (APIRequest) -> APIRequest?
+  ) -> FileStep {
+    guard let answer = answers.last, let url = file.attachment.url else { return plain(file, after: answers) }
+    guard answers.count == 1, [401, 403].contains(answer.status), isTrusted(url, hosts, file.secrets) else {
+      return .failed(failure(answer, file))
+    }
+    return signed(APIRequest("GET", url)).map { .download($0) } ?? missing(field)
   }
 
   static let nothing = APIFailure("the platform gave no link and no id by which the file can be fetched")

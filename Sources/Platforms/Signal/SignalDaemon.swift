@@ -72,19 +72,42 @@ enum SignalDaemon {
     return call("send", parameters, message.files, job, isRepeatable: false)
   }
 
+  /// The content of a file that signal-cli has, or of a sticker (`pack:number`). nil: its id is of neither.
+  static func file(_ id: String, _ file: FileJob) -> APIRequest? {
+    var method = "getAttachment"
+    var parameters: [String: JSONValue] = ["id": .string(id)]
+    if file.attachment.kind == .sticker {
+      let parts = id.split(separator: ":")
+      guard parts.count == 2, let number = Int64(parts[1]) else { return nil }
+      method = "getSticker"
+      parameters = ["packId": .string(String(parts[0])), "stickerId": .integer(number)]
+    } else {
+      let name = file.conversation.kind == .group ? "groupId" : "recipient"
+      parameters[name] = .string(file.conversation.externalID)
+    }
+    return call(method, parameters, [], file.secrets, key: file.messageID, isRepeatable: true)
+  }
+
   private static func call(
     _ method: String, _ parameters: [String: JSONValue], _ files: [OutboundFile], _ job: SendJob,
     isRepeatable: Bool
   ) -> APIRequest {
+    call(method, parameters, files, job.secrets, key: job.key, isRepeatable: isRepeatable)
+  }
+
+  private static func call(
+    _ method: String, _ parameters: [String: JSONValue], _ files: [OutboundFile], _ secrets: AccountSecrets,
+    key: String, isRepeatable: Bool
+  ) -> APIRequest {
     var parameters = parameters
-    parameters["account"] = .string(job.secrets.first(SignalAPI.numberField) ?? "")
+    parameters["account"] = .string(secrets.first(SignalAPI.numberField) ?? "")
     if !files.isEmpty { parameters["attachments"] = .array(files.map { .string(SignalAPI.head($0)) }) }
     let places = files.indices.map { APIFilePlace(["params", "attachments", "\($0)"], file: $0) }
     let document: JSONValue = [
-      "jsonrpc": "2.0", "id": .string(job.key), "method": .string(method), "params": .object(parameters),
+      "jsonrpc": "2.0", "id": .string(key), "method": .string(method), "params": .object(parameters),
     ]
     return SignalAPI.call(
-      "POST", "/api/v1/rpc", job.secrets,
+      "POST", "/api/v1/rpc", secrets,
       body: places.isEmpty ? .json(document) : .jsonWithFiles(document, places), timeoutSeconds: 120,
       isRepeatable: isRepeatable)
   }

@@ -62,21 +62,20 @@ enum VonageAPI {
 
   static func call(_ method: String, _ url: String, _ body: JSONValue, _ job: SendJob) -> APIRequest {
     let request = APIRequest(method, url, body: .json(body), isRepeatable: method != "POST")
-    guard let token = token(job) else {
+    guard let token = token(job.secrets, key: job.key, now: job.now) else {
       return request.basic(job.secrets.first(keyField) ?? "", job.secrets.first(secretField) ?? "")
     }
     return request.bearer(token)
   }
 
-  /// A token for one call: its number has to be new each time.
-  private static func token(_ job: SendJob) -> String? {
-    guard let application = job.secrets.first(applicationField),
-      let key = job.secrets.first(privateKeyField).flatMap({ try? JWTKey(pem: $0) })
+  /// A token for one call: its number, made of the key and the time, has to be new each time.
+  static func token(_ secrets: AccountSecrets, key: String, now: Timestamp) -> String? {
+    guard let application = secrets.first(applicationField),
+      let pem = secrets.first(privateKeyField).flatMap({ try? JWTKey(pem: $0) })
     else { return nil }
-    return try? JWTSigner(key: key).sign([
-      "application_id": .string(application), "iat": .integer(job.now.seconds),
-      "exp": .integer(job.now.seconds + tokenSeconds),
-      "jti": .string("\(job.key)-\(job.now.microseconds)"),
+    return try? JWTSigner(key: pem).sign([
+      "application_id": .string(application), "iat": .integer(now.seconds),
+      "exp": .integer(now.seconds + tokenSeconds), "jti": .string("\(key)-\(now.microseconds)"),
     ])
   }
 
