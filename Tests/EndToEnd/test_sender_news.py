@@ -1,6 +1,6 @@
 """What a platform tells of a message of which nobody knows: the key of the hub's own settles it.
 
-The platforms are those whose contract has `news`; their servers stand in `contracts`.
+And limits that last longer than a case of `test_senders` may. The servers stand in `contracts`.
 """
 
 import time
@@ -82,8 +82,26 @@ def early(scene):
     assert found["id"] == message["id"]
 
 
-CASES = [delivered, failed, early]
-NAMES = sorted(name for name, contract in CONTRACTS.items() if hasattr(contract, "news"))
+def minute(scene):
+    """A limit of a minute or more is kept: nothing is asked meanwhile, and nothing fails."""
+    contract = scene.contract
+    contract.tell(contract.minute())
+    first = scene.send()
+    wait_until(lambda: contract.tries, 20, "a call")
+    second = scene.send("another")
+    time.sleep(8)
+    assert [scene.status(one)["status"] for one in (first, second)] == ["queued", "queued"]
+    assert len(contract.tries) == 1
+    assert scene.record()["state"] == "connected"
+    scene.check()
+
+
+def having(what, *cases):
+    """Each case with the platforms whose contract has what it needs."""
+    return [(case, name) for name, contract in CONTRACTS.items() if hasattr(contract, what) for case in cases]
+
+
+CASES = having("news", delivered, failed, early) + having("minute", minute)
 
 
 def run(hub, case, name):
@@ -104,12 +122,13 @@ def outcomes():
         try:
             hub.start()
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                yield {(case, name): pool.submit(run, hub, case, name) for case in CASES for name in NAMES}
+                yield {(case, name): pool.submit(run, hub, case, name) for case, name in CASES}
         finally:
             hub.close()
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_news_settle_a_message(outcomes, case, name):
+@pytest.mark.parametrize(
+    ("case", "name"), [pytest.param(*one, id=f"{one[0].__name__}-{one[1]}") for one in CASES]
+)
+def test_a_message_is_settled(outcomes, case, name):
     outcomes[case, name].result()

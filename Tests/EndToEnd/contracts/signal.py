@@ -101,6 +101,9 @@ class Signal(Contract):
         body = {"error": words, "challenge_tokens": ["4d1b"], "account": NUMBER}
         return {"header": Limit((429, body, {"Retry-After": "2"}), 2)}
 
+    def minute(self):
+        return 429, {"error": "Rate limit exceeded", "challenge_tokens": ["4d1b"], "account": NUMBER}
+
     def refusal(self):
         words = "Unregistered user: the recipient is not on Signal"
         return (400, {"error": words}), "not on Signal"

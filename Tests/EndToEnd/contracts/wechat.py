@@ -43,6 +43,8 @@ class WeChat(Contract):
     has_typing = True
     place = OPENID
     inbound_id = "23456789012345678"
+    # In UTF-8 within the 2048 bytes.
+    longest = "汉" * 600
 
     def __init__(self):
         super().__init__()
@@ -82,6 +84,9 @@ class WeChat(Contract):
             "busy": Limit(self.error(-1, "system error"), 0.5, most=15),
             "gateway": Limit((429, b"", {"Retry-After": "2"}), 2),
         }
+
+    def minute(self):
+        return self.error(45_011, "api minute-quota reach limit, must slower, retry next minute")
 
     def refusal(self):
         words = "response out of time limit or subscription is canceled"

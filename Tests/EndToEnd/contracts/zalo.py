@@ -85,6 +85,9 @@ class Zalo(Contract):
         """-32 is a minute's limit, which is waited for longer than a case here may take."""
         return {"gateway": Limit((429, b"", {"Retry-After": "2"}), 2)}
 
+    def minute(self):
+        return self.error(-32, "Application reach limit calls per minute")
+
     def refusal(self):
         words = "User has not interacted with OA in the past 7 days"
         return self.error(-230, words), words
