@@ -2,8 +2,8 @@ import Bytes
 import JSON
 import Messaging
 
-/// Pictures in a message are hosted by Graph; a file lies in SharePoint or OneDrive, and Graph finds it by its
-/// address. https://learn.microsoft.com/graph/api/chatmessagehostedcontent-get,
+/// Pictures in a message are hosted by Graph; a file lies in SharePoint or OneDrive, and Graph finds it by
+/// its address. https://learn.microsoft.com/graph/api/chatmessagehostedcontent-get,
 /// https://learn.microsoft.com/graph/api/shares-get
 extension TeamsGraphPlatform: FilePlatform {
   private static let hosts = ["graph.microsoft.com"]
