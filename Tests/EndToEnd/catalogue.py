@@ -69,6 +69,8 @@ FORMS = {
     "sendgrid": lambda: {"webhookToken": secrets.token_hex(16)},
     "teams-outgoing-webhook": lambda: {"securityToken": "c2VjcmV0IG9mIHRoZSB0ZXN0cw=="},
     "twilio": lambda: {"authToken": secrets.token_hex(16)},
+    # Its private key, by which it sends, has a form of its own.
+    "vonage": lambda: {"signatureSecret": secrets.token_hex(16)},
     "wechat": lambda: {"token": secrets.token_hex(8), "encodingAESKey": "a" * 42 + "A", "appId": "wx1"},
     "zalo": lambda: {"appId": "2553928453557884079", "oaSecret": secrets.token_hex(16)},
 }
