@@ -11,7 +11,7 @@ RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO polls AS p (tenant_id, account_id, platform, role, history, history_after, history_before, swept_at)
   VALUES (tenant, account, set_polling.platform, set_polling.role, CASE WHEN after IS NULL THEN 'none' ELSE 'due' END,
-    after, CASE WHEN after IS NOT NULL THEN date_trunc('second', now()) END, now())
+    after, CASE WHEN after IS NOT NULL THEN now() END, now())
   ON CONFLICT (tenant_id, account_id) DO UPDATE SET role = excluded.role, failures = 0,
     due_at = CASE WHEN p.node IS NULL THEN now() ELSE p.due_at END,
     history = CASE WHEN p.history = 'none' THEN excluded.history ELSE p.history END,

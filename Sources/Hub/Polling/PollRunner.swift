@@ -251,7 +251,7 @@ package struct PollRunner: Sendable {
     let before = reader.poll.historyBefore ?? .latest
     var (news, history) = (Normalised(), Normalised(faults: found.page.content.faults))
     for item in found.page.content.items {
-      if case .message(let message) = item, message.sentAt >= before {
+      if case .message(let message) = item, Self.isNews(message.sentAt, before) {
         news.add([item])
       } else {
         history.add([item])
@@ -260,6 +260,12 @@ package struct PollRunner: Sendable {
     if !news.items.isEmpty { try await commit(delivery(found, news, job, reader, nil)) }
     _ = try await IngestStatement.run(
       [delivery(found, history, job, reader, mark)], on: store.writer, ids: ids, notify: false, quiet: true)
+  }
+
+  /// A platform that knows whole seconds only may mean any moment of one: then it counts as news.
+  private static func isNews(_ time: Timestamp, _ before: Timestamp) -> Bool {
+    let isWhole = time.microseconds % 1_000_000 == 0
+    return time >= (isWhole ? Timestamp(seconds: before.seconds) : before)
   }
 
   private func commit(_ delivery: ParsedDelivery) async throws {

@@ -89,8 +89,8 @@ extension TeamsGraphPlatform: PollingPlatform {
     let now = RoomRound.time(of: answer, now: job.now)
     if case .live = job.mode, state.since == nil {
       // What is older is history.
-      state.since = now
-      state.begin = now
+      state.since = min(now, job.start)
+      state.begin = state.since
       return .page(PollPage(cursor: state.json))
     }
     state.until = state.until ?? now
