@@ -18,6 +18,10 @@ ID = r"<[^<>\s@]+@[^<>\s@]+>"
 
 
 class Mail(Contract):
+    # Providers refuse a mail that has neither text nor HTML.
+    def as_written(self, text):
+        return text or " "
+
     files = "upload"
     place = ROOT
     inbound_id = ASKED
