@@ -16,6 +16,11 @@ CUT = object()
 HALF = object()
 
 
+class Listening(ThreadingHTTPServer):
+    # Python's own, 5, has the kernel drop connections when a hub opens a hundred at once.
+    request_queue_size = 1024
+
+
 @dataclass
 class Call:
     method: str
@@ -93,7 +98,7 @@ class PlatformServer:
             def log_message(self, *_):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Listening(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()

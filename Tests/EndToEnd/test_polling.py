@@ -220,7 +220,7 @@ def test_killed_between_fetching_and_committing_nothing_is_lost_or_doubled(own_h
 
 
 def test_of_three_nodes_one_polls_an_account_and_another_takes_over(updates):
-    accounts = 60
+    accounts = 200
     platform = updates(wait=3)
     with Cluster("nodes") as server:
         shared = {"DATABASE_URL": server.url, "JWT_SECRET": unique("secret") * 3, "ENCRYPTION_KEY": "00" * 32, "HUB_SHARDS": "1"}
