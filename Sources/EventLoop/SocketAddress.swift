@@ -30,6 +30,15 @@ package enum SocketAddress: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
+  /// The same host at another port.
+  package func at(port: UInt16) -> SocketAddress {
+    switch self {
+    case .v4(let bytes, _): .v4(bytes, port)
+    case .v6(let bytes, _): .v6(bytes, port)
+    case .unix: self
+    }
+  }
+
   /// nil for a unix socket.
   package var port: Int? {
     switch self {

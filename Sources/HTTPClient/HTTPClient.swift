@@ -31,7 +31,7 @@ package actor HTTPClient {
   package init(
     loop: EventLoop, blocking: BlockingPool, configuration: Configuration,
     observer: (any HTTPClientObserver)? = nil,
-    lookUp: @escaping @Sendable (String) -> [SocketAddress] = NameLookup.system
+    lookUp: @escaping @Sendable (String) -> [SocketAddress] = NameLookup.addresses
   ) {
     self.loop = loop
     self.blocking = blocking

@@ -103,7 +103,7 @@ extension PostgresConnection {
       }
       let addresses: [String]
       do {
-        addresses = try await blocking.run { numericAddresses(of: host) }
+        addresses = try await blocking.run { NameLookup.hosts(of: host) }
       } catch {
         throw PostgresError(.connectFailed, "cannot resolve \(host): \(error)")
       }
@@ -113,29 +113,6 @@ extension PostgresConnection {
     parameters["host"] = rows.map(\.host).joined(separator: ",")
     parameters["hostaddr"] = rows.map(\.address).joined(separator: ",")
     parameters["port"] = rows.map(\.port).joined(separator: ",")
-  }
-
-  /// Blocks.
-  private static func numericAddresses(of host: String) -> [String] {
-    var hints = addrinfo()
-    hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-    var list: UnsafeMutablePointer<addrinfo>?
-    guard getaddrinfo(host, nil, &hints, &list) == 0 else { return [] }
-    defer { freeaddrinfo(list) }
-    var addresses: [String] = []
-    var entry = list
-    while let current = entry {
-      var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-      let length = socklen_t(text.count)
-      if getnameinfo(
-        current.pointee.ai_addr, current.pointee.ai_addrlen, &text, length, nil, 0, NI_NUMERICHOST) == 0
-      {
-        addresses.append(
-          String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
-      }
-      entry = current.pointee.ai_next
-    }
-    return addresses
   }
 
   /// libpq's last message, on one line. It names hosts and users, never passwords.

@@ -93,7 +93,7 @@ struct DovecotTests {
       let changes = try await hub.idle(until: shard.loop.now + .seconds(10))
       #expect(changes.hasNewMail)
       let next = try await hub.page(after: page.cursor)
-      #expect(LoopInstant.current() - sent < .seconds(1))
+      #expect(LoopInstant.current() - sent < .seconds(5))
       #expect(next.mails.map(\.content) == [.whole(second)])
     }
   }
@@ -148,7 +148,7 @@ struct DovecotTests {
       let woken = LoopInstant.current()
       #expect(changes.hasNewMail)
       let sent = try await writer.value
-      #expect(woken - sent < .seconds(1))
+      #expect(woken - sent < .seconds(5))
       await hub.logOut()
     }
   }

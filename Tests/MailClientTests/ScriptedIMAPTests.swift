@@ -200,7 +200,8 @@ struct ScriptedIMAPTests {
       let start = LoopInstant.current()
       task.cancel()
       #expect(await task.value == .cancelled)
-      #expect(LoopInstant.current() - start < .seconds(1))
+      // Far from the minute that it would have lasted.
+      #expect(LoopInstant.current() - start < .seconds(10))
     }
   }
 
