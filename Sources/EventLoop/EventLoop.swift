@@ -267,7 +267,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
       statistics.turns += 1
       fireTimers()
       runJobs()
-      flushSockets()
+      flushQueued()
       poll()
       drainInbox()
     }
@@ -306,7 +306,10 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     }
   }
 
-  private func flushSockets() {
+  /// Sends what sockets have queued in this turn until now, which otherwise leaves at its end. For whoever
+  /// writes to thousands of them. On the loop only.
+  package func flushQueued() {
+    assertInLoop()
     guard !dirty.isEmpty else { return }
     let sockets = dirty
     dirty.removeAll(keepingCapacity: dirty.capacity <= 4_096)

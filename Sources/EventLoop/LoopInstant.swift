@@ -41,12 +41,7 @@ package struct LoopInstant: Sendable, Hashable, Comparable {
 extension Duration {
   /// Nanoseconds, clamped to what 64 bits hold (292 years).
   package var wholeNanoseconds: Int64 {
-    let (seconds, attoseconds) = components
-    let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    if overflow { return seconds < 0 ? .min : .max }
-    let (sum, overflowed) = product.addingReportingOverflow(attoseconds / 1_000_000_000)
-    if overflowed { return seconds < 0 ? .min : .max }
-    return sum
+    Int64(clamping: attoseconds / 1_000_000_000)
   }
 
   /// Seconds with their fraction, for logs and metrics.

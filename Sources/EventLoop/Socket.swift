@@ -16,6 +16,8 @@ package final class Socket: Selectable, @unchecked Sendable {
   /// Reads in a row without a suspension after which other connections get their turn.
   private static let readsPerTurnMax = 16
   private static let writeBytesPerTurnMax = 262_144
+  /// What one record of TLS holds (RFC 8446 section 5.1).
+  private static let recordBytesMax = 16_384
 
   package let loop: EventLoop
   package let peer: SocketAddress
@@ -39,11 +41,7 @@ package final class Socket: Selectable, @unchecked Sendable {
   private var wantsShutdown = false
   private var hasSentCloseAlert = false
 
-  private var outbound: [[UInt8]] = []
-  private var outboundHead = 0
-  private var outboundOffset = 0
-  /// Bytes queued that the kernel has not taken, under TLS as plain text.
-  package private(set) var queuedBytes = 0
+  private var outbound = SendQueue()
   /// Bytes of writes that were handed to the kernel, or to TLS on the way there. What is not among them has
   /// certainly not left.
   package private(set) var sentBytes: UInt64 = 0
@@ -53,7 +51,10 @@ package final class Socket: Selectable, @unchecked Sendable {
   private var drainer: UnsafeContinuation<Void, Never>?
   private var drainMark = 0
   private var drainDeadline: LoopInstant?
+  // The timers hold the socket, which takes them back when it closes: one weak reference to an object makes
+  // each of its retains slow for good.
   private var timer: TimerToken?
+  private var finishTimer: TimerToken?
   private var timerDue: LoopInstant?
   private var readTurn: UInt64 = 0
   private var readsInTurn = 0
@@ -74,6 +75,8 @@ package final class Socket: Selectable, @unchecked Sendable {
     try loop.add(descriptor, self, [.readable, .writable], .edge)
   }
 
+  /// Bytes queued that the kernel has not taken, under TLS as plain text.
+  package var queuedBytes: Int { outbound.byteCount }
   package var isClosed: Bool { failure != nil }
   package var isSecure: Bool { tls != nil }
   /// The peer said that nothing follows. Under TLS the end of the connection alone does not: anybody on the
@@ -127,6 +130,15 @@ package final class Socket: Selectable, @unchecked Sendable {
     } catch {
       return false
     }
+  }
+
+  /// Appends what is there, without a suspension: for `onUnreadInput`.
+  /// - Returns: nil when nothing is, 0 when the peer has closed its side.
+  package func readAvailable(into buffer: inout ByteBuffer) throws(SocketError) -> Int? {
+    loop.assertInLoop()
+    if let failure { throw failure }
+    precondition(reader == nil, "two reads at once on one socket")
+    return try readNow(into: &buffer)
   }
 
   /// nil: nothing there yet.
@@ -213,7 +225,6 @@ package final class Socket: Selectable, @unchecked Sendable {
       return fail(.overflow(limitBytes: queueBytesMax))
     }
     outbound.append(bytes)
-    queuedBytes += bytes.count
     scheduleFlush()
   }
 
@@ -274,9 +285,9 @@ package final class Socket: Selectable, @unchecked Sendable {
 
   /// One send of as much as fits the scratch memory. - Returns: bytes taken, 0 when there is no more.
   private func sendPlain() -> Int {
-    guard queuedBytes > 0 else { return 0 }
-    let gathered = gather()
-    let count = transmit(UnsafeRawBufferPointer(rebasing: loop.scratch[..<gathered]))
+    guard !outbound.isEmpty else { return 0 }
+    let descriptor = descriptor
+    let count = took(outbound.withFront(loop.scratch) { Self.transmit($0, to: descriptor) })
     advance(count)
     return count
   }
@@ -285,77 +296,56 @@ package final class Socket: Selectable, @unchecked Sendable {
     guard let tls else { return 0 }
     if records.isEmpty {
       if queuedBytes > 0 && tls.isEstablished {
-        let gathered = min(gather(), 16_384)
-        do throws(SocketError) {
-          try tls.write(UnsafeRawBufferPointer(rebasing: loop.scratch[..<gathered]))
-        } catch {
+        let record = UnsafeMutableRawBufferPointer(rebasing: loop.scratch[..<Self.recordBytesMax])
+        let written = outbound.withFront(record) { bytes in
+          Result { () throws(SocketError) in
+            try tls.write(bytes)
+            return bytes.count
+          }
+        }
+        switch written {
+        case .success(let count): advance(count)
+        case .failure(let error):
           fail(error)
           return 0
         }
-        advance(gathered)
       }
       tls.takeOutput(into: &records, loop.scratch)
     }
     guard !records.isEmpty else { return 0 }
-    let count = records.withUnsafeReadable { transmit($0) }
+    let descriptor = descriptor
+    let count = took(records.withUnsafeReadable { Self.transmit($0, to: descriptor) })
     records.consume(count)
     return count
   }
 
-  /// Copies the front of the queue into the scratch memory.
-  private func gather() -> Int {
-    var filled = 0
-    var index = outboundHead
-    var offset = outboundOffset
-    while index < outbound.count && filled < EventLoop.scratchBytes {
-      let count = min(outbound[index].count - offset, EventLoop.scratchBytes - filled)
-      outbound[index].withUnsafeBytes { bytes in
-        UnsafeMutableRawBufferPointer(rebasing: loop.scratch[filled..<filled + count])
-          .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]))
-      }
-      filled += count
-      index += 1
-      offset = 0
-    }
-    return filled
-  }
-
   private func advance(_ count: Int) {
-    queuedBytes -= count
+    outbound.consume(count)
     sentBytes += UInt64(count)
-    var left = count
-    while left > 0 {
-      let available = outbound[outboundHead].count - outboundOffset
-      if left < available {
-        outboundOffset += left
-        return
-      }
-      left -= available
-      outbound[outboundHead] = []
-      outboundHead += 1
-      outboundOffset = 0
-    }
-    if outboundHead == outbound.count {
-      outbound = []
-      outboundHead = 0
-    } else if outboundHead >= 64 {
-      outbound.removeFirst(outboundHead)
-      outboundHead = 0
-    }
   }
 
-  private func transmit(_ bytes: UnsafeRawBufferPointer) -> Int {
+  /// What one send came to.
+  private struct Transmission {
+    var count: Int
+    var isWhole: Bool
+    /// 0: the kernel takes nothing more now.
+    var error: Int32 = 0
+  }
+
+  /// Without the socket, so that no state of it is being read while an error ends it.
+  private static func transmit(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Transmission {
     while true {
       let count = send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
-      if count >= 0 {
-        if count < bytes.count { canWrite = false }
-        return count
-      }
+      if count >= 0 { return Transmission(count: count, isWhole: count == bytes.count) }
       if errno == EINTR { continue }
-      canWrite = false
-      if errno != EAGAIN { fail(.system(errno: errno, operation: "send")) }
-      return 0
+      return Transmission(count: 0, isWhole: false, error: errno == EAGAIN ? 0 : errno)
     }
+  }
+
+  private func took(_ transmission: Transmission) -> Int {
+    if !transmission.isWhole { canWrite = false }
+    if transmission.error != 0 { fail(.system(errno: transmission.error, operation: "send")) }
+    return transmission.count
   }
 
   // MARK: TLS
@@ -400,7 +390,7 @@ package final class Socket: Selectable, @unchecked Sendable {
     guard failure == nil, !isFinishing else { return }
     isFinishing = true
     scheduleFlush()
-    loop.schedule(at: deadline) { [weak self] in self?.close() }
+    finishTimer = loop.schedule(at: deadline) { self.close() }
   }
 
   /// Sends what is queued, then tells the peer that nothing follows. Reading goes on.
@@ -441,13 +431,13 @@ package final class Socket: Selectable, @unchecked Sendable {
   /// Lets go of everything but the descriptor.
   private func end(_ error: SocketError) {
     failure = error
-    outbound = []
-    outboundHead = 0
-    queuedBytes = 0
+    outbound = SendQueue()
     records = ByteBuffer()
     tls = nil
     if let timer { loop.cancel(timer) }
     timer = nil
+    if let finishTimer { loop.cancel(finishTimer) }
+    finishTimer = nil
     resumeReader()
     resumeDrainer()
     let call = onClose
@@ -464,18 +454,14 @@ package final class Socket: Selectable, @unchecked Sendable {
     // them; it is never used by both.
     fileprivate var descriptor: Int32
     fileprivate let peer: SocketAddress
-    fileprivate let outbound: [[UInt8]]
-    fileprivate let outboundOffset: Int
-    fileprivate let queuedBytes: Int
+    fileprivate let outbound: SendQueue
     fileprivate let records: ByteBuffer
     fileprivate let tls: TLSSession?
 
     fileprivate init(_ socket: Socket) {
       descriptor = socket.descriptor
       peer = socket.peer
-      outbound = Array(socket.outbound[socket.outboundHead...])
-      outboundOffset = socket.outboundOffset
-      queuedBytes = socket.queuedBytes
+      outbound = socket.outbound
       records = socket.records
       tls = socket.tls
     }
@@ -504,8 +490,6 @@ package final class Socket: Selectable, @unchecked Sendable {
     let socket = try Socket(loop: loop, descriptor: detached.descriptor, peer: detached.peer)
     detached.descriptor = -1
     socket.outbound = detached.outbound
-    socket.outboundOffset = detached.outboundOffset
-    socket.queuedBytes = detached.queuedBytes
     socket.records = detached.records
     socket.tls = detached.tls
     socket.scheduleFlush()
@@ -550,7 +534,7 @@ package final class Socket: Selectable, @unchecked Sendable {
     if let timerDue, timer != nil, timerDue <= deadline { return }
     if let timer { loop.cancel(timer) }
     timerDue = deadline
-    timer = loop.schedule(at: deadline) { [weak self] in self?.deadlineReached() }
+    timer = loop.schedule(at: deadline) { self.deadlineReached() }
   }
 
   private func deadlineReached() {

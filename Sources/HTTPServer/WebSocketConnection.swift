@@ -234,11 +234,11 @@ package final class WebSocketConnection: @unchecked Sendable {
   }
 
   /// Suspends while more than `bytes` wait to be sent, which is back-pressure for whoever answers what
-  /// it receives. A peer that takes nothing until the deadline is cut off.
-  package func drain(below bytes: Int, deadline: LoopInstant) async {
+  /// it receives. A peer that takes too little within `limit` is cut off.
+  package func drain(below bytes: Int, within limit: Duration) async {
     guard socket.queuedBytes > bytes else { return }
     do throws(SocketError) {
-      try await socket.drain(below: bytes, deadline: deadline)
+      try await socket.drain(below: bytes, deadline: socket.loop.now + limit)
     } catch .timedOut {
       end = .slow
       socket.close()
@@ -256,7 +256,7 @@ package final class WebSocketConnection: @unchecked Sendable {
   package func close(_ close: WebSocketClose = WebSocketClose(.normal)) {
     guard end == nil, machine.close() else { return }
     write(FrameWriter.close(close, maskKey: maskKeys?()))
-    socket.loop.schedule(after: configuration.closeTimeout) { [weak self] in self?.socket.close() }
+    socket.loop.schedule(after: configuration.closeTimeout) { [socket] in socket.close() }
   }
 
   /// Cuts the connection at once.

@@ -10,8 +10,9 @@ import WebSocketWire
 final class SocketIOClient: EngineIOHandler, @unchecked Sendable {
   // Safe because: confined to the server's loop, which the server asserts at each entrance.
 
-  private unowned let engine: EngineIOClient
-  private unowned let server: SocketIOServer
+  // The engine lets go of its handler when the session ends: until then the two hold each other.
+  private let engine: EngineIOClient
+  private let server: SocketIOServer
   private var assembler: SocketIOAssembler
   private var sockets: [SocketIOSocket] = []
   /// Milliseconds; nil once a namespace was joined.

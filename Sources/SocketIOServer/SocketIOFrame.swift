@@ -48,6 +48,18 @@ package struct SocketIOFrame: Sendable {
     packetOffset = webSocketBytes.count - text.count + 1
   }
 
+  /// The same frame in memory of its own.
+  package func copied() -> SocketIOFrame { SocketIOFrame(copying: self) }
+
+  private init(copying other: SocketIOFrame) {
+    namespace = other.namespace
+    // By way of the memory: an array made of an array shares it.
+    let copy = { (bytes: [UInt8]) in bytes.withUnsafeBufferPointer { Array($0) } }
+    webSocketBytes = copy(other.webSocketBytes)
+    attachments = other.attachments.map(copy)
+    packetOffset = other.packetOffset
+  }
+
   /// The Socket.IO packet without what carries it.
   package var packetBytes: [UInt8] { Array(webSocketBytes[packetOffset...]) }
 }

@@ -6,7 +6,7 @@ package enum FrameWriter {
   /// One whole frame. `maskKey` is nil for a server, and for a client a value that nobody can
   /// foretell, new for each frame (RFC 6455 section 5.3).
   package static func frame(
-    _ opcode: WebSocketOpcode, _ payload: some Collection<UInt8>, isFinal: Bool = true,
+    _ opcode: WebSocketOpcode, _ payload: [UInt8], isFinal: Bool = true,
     isCompressed: Bool = false, maskKey: UInt32? = nil
   ) -> [UInt8] {
     var output: [UInt8] = []
@@ -17,7 +17,7 @@ package enum FrameWriter {
 
   /// Appends one whole frame.
   package static func append(
-    _ opcode: WebSocketOpcode, _ payload: some Collection<UInt8>, isFinal: Bool = true,
+    _ opcode: WebSocketOpcode, _ payload: [UInt8], isFinal: Bool = true,
     isCompressed: Bool = false, maskKey: UInt32? = nil, to output: inout [UInt8]
   ) {
     output.append((isFinal ? 0x80 : 0) | (isCompressed ? 0x40 : 0) | opcode.rawValue)

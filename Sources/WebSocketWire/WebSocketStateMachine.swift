@@ -40,8 +40,8 @@ package struct WebSocketLimits: Sendable, Equatable {
 /// the message that is being read, and how far closing has come. Invariants: a message is delivered
 /// only whole, within the limits, and text only as valid UTF-8, which is checked as it arrives; at
 /// most one close frame is ever asked for; after `answerClose`, `closeTransport` or `fail` nothing more is
-/// delivered.
-package struct WebSocketStateMachine {
+/// delivered. Not copyable: whoever asks whether it is open does not copy the message that is being read.
+package struct WebSocketStateMachine: ~Copyable {
   package enum Action: Sendable, Equatable {
     /// Read from the transport and come again.
     case needMoreData

@@ -9,6 +9,8 @@ actor Screen {
   /// Called with the bytes of each event packet and the time of its arrival.
   typealias Receiver = @Sendable (_ payload: [UInt8], _ arrival: LoopInstant) -> Void
 
+  private static let eventMark = Array("42".utf8)
+
   nonisolated let loop: EventLoop
   private let address: SocketAddress
   private let receive: Receiver
@@ -30,7 +32,7 @@ actor Screen {
     loop.asUnownedSerialExecutor()
   }
 
-  /// Connects and authenticates, then listens in a task of its own until `close`.
+  /// Connects and authenticates, then listens until `close`.
   func open(token: String, deadline: LoopInstant) async throws {
     try await upgrade(deadline)
     try await expect("0", "the Engine.IO handshake", deadline)
@@ -38,7 +40,9 @@ actor Screen {
     try await expect("40", "the CONNECT answer", deadline)
     send("42[\"authenticate\",{\"token\":\"\(token)\"}]")
     try await expect("42[\"authenticated\"", "authenticated", deadline)
-    Task { await withTaskExecutorPreference(loop) { await listen() } }
+    // Without a task: the load shares the machine with what it measures.
+    socket?.onUnreadInput = { self.assumeIsolated { $0.inputArrived() } }
+    inputArrived()
   }
 
   func close() {
@@ -70,11 +74,13 @@ actor Screen {
     }
   }
 
-  private func listen() async {
+  private func inputArrived() {
     do {
-      while true {
-        let packet = try await nextPacket(nil)
-        if packet.starts(with: "42".utf8) { receive(packet, LoopInstant.current()) }
+      while let socket, let count = try socket.readAvailable(into: &inbound) {
+        guard count > 0 else { throw BenchFailure("the hub closed the connection") }
+        while let packet = try packet() {
+          if packet.starts(with: Self.eventMark) { receive(packet, LoopInstant.current()) }
+        }
       }
     } catch {
       if !isClosing { failure = BenchFailure("a screen was cut off: \(error)") }
@@ -85,12 +91,20 @@ actor Screen {
   /// The next Engine.IO packet that is not a ping.
   private func nextPacket(_ deadline: LoopInstant?) async throws -> [UInt8] {
     while true {
+      if let packet = try packet() { return packet }
+      try await readMore(deadline)
+    }
+  }
+
+  /// nil: it has not arrived yet.
+  private func packet() throws -> [UInt8]? {
+    while true {
       switch machine.read(&inbound) {
       case .deliver(let message):
         if message.bytes.first != UInt8(ascii: "2") { return message.bytes }
         send("3")
       case .sendPong(let payload): sendFrame(.pong, payload)
-      case .needMoreData: try await readMore(deadline)
+      case .needMoreData: return nil
       case .pongReceived: continue
       case .answerClose(let received, _), .closeTransport(let received):
         throw BenchFailure("closed with \(received.code.rawValue) \(received.reason)")

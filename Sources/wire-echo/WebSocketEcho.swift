@@ -17,7 +17,7 @@ enum WebSocketEcho {
           socket: socket, leftover: leftover, configuration: configuration, deflate: deflate)
         while let message = await connection.receive() {
           connection.send(message)
-          await connection.drain(below: messageBytesMax, deadline: socket.loop.now + .seconds(30))
+          await connection.drain(below: messageBytesMax, within: .seconds(30))
         }
       }
     }

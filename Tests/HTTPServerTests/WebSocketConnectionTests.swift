@@ -47,7 +47,7 @@ struct WebSocketConnectionTests {
   private static func echo(_ connection: WebSocketConnection) async {
     while let message = await connection.receive() {
       connection.send(message)
-      await connection.drain(below: 1 << 20, deadline: connection.socket.loop.now + .seconds(10))
+      await connection.drain(below: 1 << 20, within: .seconds(10))
     }
   }
 

@@ -147,9 +147,9 @@ struct MessageCompressionTests {
     for seed in [1, 1, 2] {
       let payload = try #require(deflater.compress(Self.sample(100, seed)))
       FrameWriter.append(
-        .binary, payload[..<5], isFinal: false, isCompressed: true, maskKey: 0x0102_0304, to: &bytes)
+        .binary, Array(payload[..<5]), isFinal: false, isCompressed: true, maskKey: 0x0102_0304, to: &bytes)
       FrameWriter.append(.ping, [1], maskKey: 7, to: &bytes)
-      FrameWriter.append(.continuation, payload[5...], maskKey: 0x0a0b_0c0d, to: &bytes)
+      FrameWriter.append(.continuation, Array(payload[5...]), maskKey: 0x0a0b_0c0d, to: &bytes)
     }
     let actions = { (parts: [ArraySlice<UInt8>]) in
       var machine = WebSocketStateMachine(role: .server, inflater: MessageInflater(keepsContext: true))

@@ -72,10 +72,10 @@ struct WebSocketStateMachineTests {
   func textAcrossFragments() {
     let wave = Array("👋".utf8)
     let split =
-      FrameWriter.frame(.text, wave[..<2], isFinal: false, maskKey: 1)
-      + FrameWriter.frame(.continuation, wave[2...], maskKey: 1)
+      FrameWriter.frame(.text, Array(wave[..<2]), isFinal: false, maskKey: 1)
+      + FrameWriter.frame(.continuation, Array(wave[2...]), maskKey: 1)
     #expect(actions(split) == [.deliver(.text(wave))])
-    let unfinished = FrameWriter.frame(.text, wave[..<3], maskKey: 1)
+    let unfinished = FrameWriter.frame(.text, Array(wave[..<3]), maskKey: 1)
     #expect(actions(unfinished) == [.fail(.invalidUTF8, close: WebSocketClose(.invalidPayload))])
 
     var machine = WebSocketStateMachine(role: .server)
@@ -127,7 +127,9 @@ struct WebSocketStateMachineTests {
     var machine = WebSocketStateMachine(role: .server)
     let closes = [machine.close(), machine.close()]
     #expect(closes == [true, false])
-    #expect(!machine.isOpen)
+    // The macro would copy it.
+    let isOpen = machine.isOpen
+    #expect(!isOpen)
     let rest = frame(.text, "late") + frame(.ping) + FrameWriter.close(WebSocketClose(.normal), maskKey: 9)
     #expect(actions([rest], machine: &machine) == [.closeTransport(received: WebSocketClose(.normal))])
 

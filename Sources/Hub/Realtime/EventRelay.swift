@@ -4,7 +4,9 @@ import Synchronization
 import WebSocketWire
 
 /// One event on its way to the clients: the row and its frames, encoded once.
-package struct RoutedEvent: Sendable {
+///
+/// An object, so that thousands of sessions are handed one reference and not a dozen.
+package final class RoutedEvent: Sendable {
   package let event: UserEvent
   package let frame: SocketIOFrame
   /// Made when the first client wants it.
@@ -19,8 +21,20 @@ package struct RoutedEvent: Sendable {
     plain = SharedMessage(.text(event.plainFrame()))
   }
 
+  private init(copying other: RoutedEvent) {
+    let event = other.event
+    self.event = event
+    frame = other.frame.copied()
+    offsetFrame = LazyFrame()
+    plain = SharedMessage(.text(event.plainFrame()))
+  }
+
+  /// The same event in memory of its own. Where two loops hand the same bytes to thousands of sockets, they
+  /// would fight over one reference count, which costs more than the bytes do.
+  func copied() -> RoutedEvent { RoutedEvent(copying: self) }
+
   /// For clients with connection state recovery.
-  var frameWithOffset: SocketIOFrame { offsetFrame.value { event.socketIOFrame(hasOffset: true) } }
+  var frameWithOffset: SocketIOFrame { offsetFrame.value { self.event.socketIOFrame(hasOffset: true) } }
 }
 
 /// A frame that is made at most once.
@@ -45,6 +59,9 @@ package final class EventRelay: Sendable {
   private struct Presence {
     var clients: [UserKey: [Int]] = [:]
   }
+
+  /// Sessions of a user on one shard from which on the shard gets frames of its own.
+  private static let crowdSessions = 32
 
   private let presence = Mutex(Presence())
   private let gateways = Mutex<[RealtimeGateway]>([])
@@ -89,8 +106,11 @@ package final class EventRelay: Sendable {
     for (event, counts) in zip(events, places) {
       guard let counts else { continue }
       let routed = RoutedEvent(event)
+      var isTaken = false
       for shard in counts.indices where counts[shard] > 0 && shard < batches.count {
-        batches[shard].append(routed)
+        let isCrowd = counts[shard] >= Self.crowdSessions
+        batches[shard].append(isCrowd && isTaken ? routed.copied() : routed)
+        isTaken = true
       }
     }
     for (gateway, batch) in zip(gateways, batches) where !batch.isEmpty { gateway.submit(batch) }

@@ -42,6 +42,7 @@ package actor RealtimeGateway {
   }
 
   private static let logPage = 200
+  private static let sessionsAtOnce = 64
   /// Looks at the log, over some seconds, for an event that was announced and is not there.
   private static let emptyPagesMax = 30
 
@@ -49,7 +50,7 @@ package actor RealtimeGateway {
   private let index: Int
   let dependencies: Dependencies
   private var sessions: [String: RealtimeSession] = [:]
-  private var rooms: [UserKey: [RealtimeSession]] = [:]
+  private var rooms = UserRooms<RealtimeSession>()
   private var plainCount: UInt64 = 0
   private var isDraining = false
 
@@ -88,11 +89,13 @@ package actor RealtimeGateway {
   private func deliver(_ batch: [RoutedEvent]) {
     var rest = batch[...]
     while let user = rest.first?.event.user {
-      // Session by session, not event by event: thousands of sessions do not fit into a cache twice.
+      // Session by session, not event by event, and some sessions at a time to the kernel: thousands of them
+      // do not fit into a cache twice.
       let run = rest.prefix { $0.event.user == user }
       rest = rest.dropFirst(run.count)
-      for session in rooms[user] ?? [] {
+      for (number, session) in rooms.members(of: user).enumerated() {
         for routed in run { deliver(routed, to: session) }
+        if (number + 1).isMultiple(of: Self.sessionsAtOnce) { loop.flushQueued() }
       }
     }
   }
@@ -109,7 +112,7 @@ package actor RealtimeGateway {
 
   private func deliver(_ ephemeral: Ephemeral) {
     for user in ephemeral.users {
-      for session in rooms[user] ?? [] where session.isOpen && session.id != ephemeral.except {
+      for session in rooms.members(of: user) where session.isOpen && session.id != ephemeral.except {
         switch session.client {
         case .socketIO(let socket): socket.emit(ephemeral.frame)
         case .plain(let connection): connection.send(ephemeral.plain)
@@ -121,7 +124,9 @@ package actor RealtimeGateway {
 
   private func observe(_ positions: [UserKey: Int64]) {
     for (user, seq) in positions {
-      for session in rooms[user] ?? [] where session.cursor.observed(seq) == .catchUp { readLog(session) }
+      for session in rooms.members(of: user) where session.cursor.observed(seq) == .catchUp {
+        readLog(session)
+      }
     }
   }
 
@@ -168,10 +173,7 @@ package actor RealtimeGateway {
 
   private func leaveRoom(_ session: RealtimeSession) {
     guard let user = session.principal?.key else { return }
-    if var room = rooms[user] {
-      room.removeAll { $0 === session }
-      rooms[user] = room.isEmpty ? nil : room
-    }
+    rooms.leave(session, user)
     dependencies.relay.left(user, shard: index)
   }
 
@@ -217,7 +219,7 @@ package actor RealtimeGateway {
     }
     session.state = .opening(principal)
     session.resumeAfter = lastSeq
-    rooms[principal.key, default: []].append(session)
+    rooms.enter(session, principal.key)
     dependencies.relay.joined(principal.key, shard: index)
     let bounds: EventBounds
     do {
@@ -239,7 +241,7 @@ package actor RealtimeGateway {
   ///   in, the store cannot be asked, or the client has gone.
   func reopen(_ session: RealtimeSession, _ principal: Principal, after offset: Int64) async -> Bool {
     session.state = .opening(principal)
-    rooms[principal.key, default: []].append(session)
+    rooms.enter(session, principal.key)
     dependencies.relay.joined(principal.key, shard: index)
     guard let bounds = try? await dependencies.store.openUser(principal), canResume(after: offset, bounds),
       case .opening(let newest) = session.state

@@ -55,7 +55,7 @@ enum RealtimeClient {
 }
 
 /// One realtime client of one shard. Owned by the shard's gateway and never leaves its isolation.
-final class RealtimeSession {
+final class RealtimeSession: RoomMember {
   enum State {
     /// Waiting for `authenticate` until the deadline.
     case anonymous(deadline: LoopInstant)
@@ -73,6 +73,7 @@ final class RealtimeSession {
   var resumeAfter: Int64?
   /// The client takes the number of each event as one more argument, to come back with.
   var hasOffsets = false
+  var placeInRoom: Int?
   /// Set while a task reads the log for this session.
   var isReadingLog = false
   private var allowance: Double
