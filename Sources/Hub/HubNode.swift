@@ -50,7 +50,6 @@ package final class HubNode: Sendable {
   package let metrics: HubMetrics
   package let relay = EventRelay()
   package let directory: AccountDirectory
-  package let keySets: KeySetStore
   package let status = NodeStatus()
   private let ids: IDSource
   private let nodeID: UUIDv7
@@ -65,7 +64,6 @@ package final class HubNode: Sendable {
     self.parts = parts
     metrics = HubMetrics()
     directory = AccountDirectory(keys: parts.keys)
-    keySets = KeySetStore(mirrors: parts.configuration.keySetMirrors)
     ids = IDSource(clock: parts.clock)
     nodeID = ids.next()
   }
@@ -96,8 +94,8 @@ package final class HubNode: Sendable {
       HubShard(
         HubShard.Parts(
           index: index, loop: loops[index], node: parts, store: pools[index].store, writers: writers,
-          relay: relay, directory: directory, keySets: keySets, ids: ids, metrics: metrics, status: status,
-          tls: tls, outbox: outbound.outbox(pools[index].store),
+          relay: relay, directory: directory, keySets: outbound.keySets, ids: ids, metrics: metrics,
+          status: status, tls: tls, outbox: outbound.outbox(pools[index].store),
           files: outbound.fileServing(pools[index].store)))
     }
     try await waitForDatabase(pools, writers)

@@ -22,6 +22,8 @@ package struct OutboundWorkers: Sendable {
   private let parts: Parts
   private let loop: EventLoop
   private let client: HTTPClient
+  /// Public keys of platforms; any thread may ask.
+  package let keySets: KeySetStore
   private let caller: PlatformCaller
   private let gate = RateGate()
   private let tokens: TokenKeeper
@@ -45,6 +47,7 @@ package struct OutboundWorkers: Sendable {
     outbound.longLivedPerOriginMax = 20_000
     outbound.connectionsMax = 24_000
     client = HTTPClient(loop: loop, blocking: names, configuration: outbound)
+    keySets = KeySetStore(client: client, mirrors: configuration.keySetMirrors)
     let mailboxes = MailboxConnector(tls: tls, loop: loop, blocking: names)
     let node = parts.node
     files = Self.fileStore(configuration.files, client, node.clock)

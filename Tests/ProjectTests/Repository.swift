@@ -4,6 +4,7 @@
 // from any working folder.
 
 import Foundation
+import Synchronization
 
 /// One source file: where it stands and what it says.
 struct SourceFile: CustomStringConvertible {
@@ -56,8 +57,19 @@ enum Repository {
     try String(contentsOf: root.appendingPathComponent(path), encoding: .utf8)
   }
 
-  /// All Swift files under `folder`, in the order of their paths.
+  private static let read = Mutex<[String: [SourceFile]]>([:])
+
+  /// All Swift files under `folder`, in the order of their paths. Read once for all tests.
   static func swiftFiles(under folder: String) throws -> [SourceFile] {
+    try read.withLock { read in
+      if let files = read[folder] { return files }
+      let files = try readFiles(under: folder)
+      read[folder] = files
+      return files
+    }
+  }
+
+  private static func readFiles(under folder: String) throws -> [SourceFile] {
     let url = root.appendingPathComponent(folder)
     guard let names = FileManager.default.enumerator(atPath: url.path) else { return [] }
     return try names.compactMap { $0 as? String }.filter { $0.hasSuffix(".swift") }.sorted().map {

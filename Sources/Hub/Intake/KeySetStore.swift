@@ -1,6 +1,6 @@
 package import Bytes
-import Foundation
-import FoundationNetworking
+package import HTTPClient
+import HTTPWire
 import JSON
 package import Security
 import Synchronization
@@ -15,7 +15,7 @@ package final class KeySetStore: Sendable {
   static let lifetimeSeconds: Int64 = 86_400
   static let intervalSeconds: Int64 = 30
   static let bytesMax = 1 << 20
-  private static let timeMax: TimeInterval = 5
+  private static let timeMax: Duration = .seconds(5)
 
   private struct Entry {
     var keys: [JWTKey] = []
@@ -25,10 +25,12 @@ package final class KeySetStore: Sendable {
   }
 
   private let entries = Mutex<[String: Entry]>([:])
+  private let client: HTTPClient
   private let mirrors: [String: String]
 
   /// - Parameter mirrors: other places to fetch sets from, by their own URL.
-  package init(mirrors: [String: String] = [:]) {
+  package init(client: HTTPClient, mirrors: [String: String] = [:]) {
+    self.client = client
     self.mirrors = mirrors
   }
 
@@ -52,7 +54,7 @@ package final class KeySetStore: Sendable {
       if let running = entry.fetching { return running }
       if let triedAt = entry.triedAt, now.seconds - triedAt < Self.intervalSeconds { return nil }
       entry.triedAt = now.seconds
-      let task = Task { await Self.fetch(url, mirrors) }
+      let task = Task { await self.fetch(url) }
       entry.fetching = task
       entries[url] = entry
       return task
@@ -75,7 +77,7 @@ package final class KeySetStore: Sendable {
 
   /// Fetches keys: of a key set, of certificates by key id, or of the key set that an OpenID
   /// configuration names (`jwks_uri`).
-  private static func fetch(_ url: String, _ mirrors: [String: String]) async -> [JWTKey]? {
+  private func fetch(_ url: String) async -> [JWTKey]? {
     let address = mirrors[url] ?? url
     guard let document = await load(address) else { return nil }
     guard let next = try? JSONValue(parsing: document)["jwks_uri"]?.string else {
@@ -88,12 +90,11 @@ package final class KeySetStore: Sendable {
     return try? JWTKey.keys(jwks: keys)
   }
 
-  private static func load(_ address: String) async -> [UInt8]? {
-    guard let url = URL(string: address) else { return nil }
-    let request = URLRequest(url: url, cachePolicy: .reloadIgnoringLocalCacheData, timeoutInterval: timeMax)
-    guard let (data, response) = try? await URLSession.shared.data(for: request),
-      (response as? HTTPURLResponse)?.statusCode == 200, data.count <= bytesMax
-    else { return nil }
-    return Array(data)
+  private func load(_ address: String) async -> [UInt8]? {
+    guard var request = try? HTTPClientRequest(.get, address) else { return nil }
+    request.timeout = Self.timeMax
+    request.responseBytesMax = Self.bytesMax
+    guard let response = try? await client.send(request), response.status == .ok else { return nil }
+    return response.body
   }
 }

@@ -1,5 +1,6 @@
 import Bytes
 import EventLoop
+import HTTPClient
 import HTTPServer
 import HTTPWire
 import JSON
@@ -21,11 +22,16 @@ struct KeySetStoreTests {
     private let state = Mutex(State())
     private let loop: EventLoop
     let base: String
+    /// What sets are fetched with.
+    let client: HTTPClient
 
     init() throws {
       loop = try EventLoop(name: "key-sets")
       let listener = try Listener.bind(try #require(SocketAddress(host: "127.0.0.1", port: 0)), on: loop)
       base = "http://\(listener.address)"
+      client = HTTPClient(
+        loop: loop, blocking: BlockingPool(),
+        configuration: HTTPClient.Configuration(tls: try TLSContext(clientTrusting: nil)))
       let server = HTTPServer(loop: loop) { request in self.answer(request) }
       server.listen(listener)
     }
@@ -75,7 +81,7 @@ struct KeySetStoreTests {
     let publisher = try Publisher()
     defer { publisher.close() }
     publisher.publish("/set", Self.set("one"))
-    let store = KeySetStore(mirrors: [Self.url: "\(publisher.base)/set"])
+    let store = KeySetStore(client: publisher.client, mirrors: [Self.url: "\(publisher.base)/set"])
     #expect(ids(store, at: now) == nil)
     let answers = await withTaskGroup(of: Bool.self) { group in
       for _ in 0..<20 { group.addTask { await store.refresh(Self.url, now: now) } }
@@ -100,7 +106,7 @@ struct KeySetStoreTests {
   func failure() async throws {
     let publisher = try Publisher()
     defer { publisher.close() }
-    let store = KeySetStore(mirrors: [Self.url: "\(publisher.base)/set"])
+    let store = KeySetStore(client: publisher.client, mirrors: [Self.url: "\(publisher.base)/set"])
     #expect(await !store.refresh(Self.url, now: now))
     #expect(await !store.refresh(Self.url, now: later(1)))
     #expect(publisher.requests.count == 1)
@@ -116,7 +122,7 @@ struct KeySetStoreTests {
   func size() async throws {
     let publisher = try Publisher()
     defer { publisher.close() }
-    let store = KeySetStore(mirrors: [Self.url: "\(publisher.base)/set"])
+    let store = KeySetStore(client: publisher.client, mirrors: [Self.url: "\(publisher.base)/set"])
     let set = Self.set("one")
     func padded(to count: Int) -> [UInt8] { set + [UInt8](repeating: 32, count: count - set.count) }
     publisher.publish("/set", padded(to: KeySetStore.bytesMax + 1))
@@ -132,7 +138,7 @@ struct KeySetStoreTests {
     defer { publisher.close() }
     publisher.publish("/configuration", Array(#"{"jwks_uri":"https://keys.example/real"}"#.utf8))
     publisher.publish("/set", Self.set("one"))
-    let store = KeySetStore(mirrors: [
+    let store = KeySetStore(client: publisher.client, mirrors: [
       Self.url: "\(publisher.base)/configuration", "https://keys.example/real": "\(publisher.base)/set",
     ])
     #expect(await store.refresh(Self.url, now: now))
@@ -146,7 +152,9 @@ struct KeySetStoreTests {
 
   @Test("a publisher that is away is a failure")
   func away() async throws {
-    let store = KeySetStore(mirrors: [Self.url: "http://127.0.0.1:9/set"])
+    let publisher = try Publisher()
+    defer { publisher.close() }
+    let store = KeySetStore(client: publisher.client, mirrors: [Self.url: "http://127.0.0.1:9/set"])
     #expect(await !store.refresh(Self.url, now: now))
     #expect(await !store.refresh("no URL", now: now))
     #expect(store.cached(at: now).isEmpty)
