@@ -21,6 +21,7 @@ package actor Housekeeping {
   private let store: HubStore
   private let relay: EventRelay
   private let peers: PeerWatch
+  private let pulse: NodePulse
   private let node: UUIDv7
   private let retention: HubConfiguration.Retention
   private let log: Logger
@@ -29,13 +30,15 @@ package actor Housekeeping {
   private var isPositionCheckDue = false
 
   package init(
-    loop: EventLoop, store: HubStore, relay: EventRelay, peers: PeerWatch, node: UUIDv7,
+    loop: EventLoop, store: HubStore, relay: EventRelay, peers: PeerWatch, pulse: NodePulse,
+    node: UUIDv7,
     retention: HubConfiguration.Retention, log: Logger, metrics: HubMetrics
   ) {
     self.loop = loop
     self.store = store
     self.relay = relay
     self.peers = peers
+    self.pulse = pulse
     self.node = node
     self.retention = retention
     self.log = log
@@ -47,9 +50,10 @@ package actor Housekeeping {
   }
 
   package func run() async {
+    // Of its own: what takes long must not make the others think that this node is gone.
+    Task { await withTaskExecutorPreference(loop) { await keepBeating() } }
     var turn = 0
     while !isStopped {
-      await attempt("heartbeat") { try await beat() }
       if turn.isMultiple(of: Self.partitionsEvery) {
         await attempt("partitions") { try await store.keepPartitions(retention) }
       }
@@ -64,8 +68,16 @@ package actor Housekeeping {
       }
       if turn.isMultiple(of: Self.outboxEvery) {
         await attempt("outbox") { try await store.keepOutbox(retention) }
+        await attempt("pauses") { try await store.forgetPauses() }
       }
       turn += 1
+      try? await loop.sleep(for: Self.heartbeat)
+    }
+  }
+
+  private func keepBeating() async {
+    while !isStopped {
+      await attempt("heartbeat") { try await beat() }
       try? await loop.sleep(for: Self.heartbeat)
     }
   }
@@ -80,7 +92,9 @@ package actor Housekeeping {
   }
 
   private func beat() async throws {
+    let begin = LoopInstant.current()
     peers.set(try await store.beat(node) > 0)
+    pulse.beat(at: begin)
   }
 
   private func checkPositions() async throws {

@@ -49,6 +49,7 @@ package final class HubNode: Sendable {
   package let parts: Parts
   package let metrics: HubMetrics
   package let relay = EventRelay()
+  private let pulse = NodePulse()
   package let directory: AccountDirectory
   package let keySets: KeySetStore
   package let status = NodeStatus()
@@ -90,7 +91,7 @@ package final class HubNode: Sendable {
     let outbound = try OutboundWorkers(
       OutboundWorkers.Parts(
         node: parts, nodeID: nodeID, store: pools[pools.count - 1].store, writers: writers, relay: relay,
-        ids: ids,
+        pulse: pulse, ids: ids,
         metrics: metrics, blocking: blocking), on: loops[loops.count - 1])
     let shards = loops.indices.map { index in
       HubShard(
@@ -262,7 +263,7 @@ package final class HubNode: Sendable {
 
   private func startHousekeeping(_ store: HubStore, on loop: EventLoop) {
     let housekeeping = Housekeeping(
-      loop: loop, store: store, relay: relay, peers: peers, node: nodeID,
+      loop: loop, store: store, relay: relay, peers: peers, pulse: pulse, node: nodeID,
       retention: parts.configuration.retention, log: parts.log, metrics: metrics)
     running.withLock { $0.housekeeping = housekeeping }
     Task(executorPreference: housekeeping.loop) { await housekeeping.run() }

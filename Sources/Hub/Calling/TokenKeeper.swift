@@ -16,6 +16,10 @@ package final class TokenKeeper: Sendable {
   /// A token is renewed when it ends within this time.
   private static let aheadSeconds: Int64 = 120
   private static let saveTries = 60
+  /// Whoever renews is left alone for thirty seconds: then a refresh token would be used a second time.
+  private static let callSeconds = 20
+  /// Another node gets a token, or this one does for another call.
+  static let isBeingRenewed = APIFailure("the account's token is being renewed", .later(seconds: 1))
 
   /// A token that is not in the database yet.
   private struct Unsaved {
@@ -97,7 +101,7 @@ package final class TokenKeeper: Sendable {
     } catch {
       throw APIFailure("the account's token cannot be renewed now", .later(seconds: nil))
     }
-    guard claim.isMine else { throw APIFailure("the token is being renewed", .later(seconds: 1)) }
+    guard claim.isMine else { throw Self.isBeingRenewed }
     let current = claim.sealed.flatMap { try? opened($0, account) }
     // Somebody was faster.
     if let current, current != known, isFresh(current) {
@@ -120,10 +124,11 @@ package final class TokenKeeper: Sendable {
   private func fetch(
     _ account: Account, _ source: any TokenPlatform, refresh: String?
   ) async throws(APIFailure) -> AccessToken {
-    guard let request = source.tokenRequest(account.secrets, refresh: refresh, now: clock.now()) else {
+    guard var request = source.tokenRequest(account.secrets, refresh: refresh, now: clock.now()) else {
       throw APIFailure(
         "the account has nothing to get a token with", .credentials(action: "complete its credentials"))
     }
+    request.timeoutSeconds = min(request.timeoutSeconds, Self.callSeconds)
     let answer: APIAnswer
     do throws(CallFault) {
       answer = try await caller.call(request)

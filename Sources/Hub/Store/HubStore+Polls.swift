@@ -135,6 +135,8 @@ extension HubStore {
 /// The statement that moves a cursor, alone or in the transaction that stores a page.
 enum PollStatement {
   static let sql = "SELECT poll_page($1, $2, $3, $4, $5, $6, $7)"
+  /// What the statement ends a transaction with that would store a page of another node's account.
+  static let heldByAnother = "HB410"
 
   /// - Parameter delivery: the page's line of the ledger; nil: it held nothing.
   static func binds(

@@ -13,11 +13,16 @@ struct RocketChatMessage {
   private let message: JSONReader
   private let conversation: ConversationRef
   private let own: String?
+  private let ownName: String?
 
-  init(_ message: JSONReader, conversation: ConversationRef, own: String?) {
+  /// - Parameters:
+  ///   - own: the account's user id.
+  ///   - ownName: its user name, by which reactions name it.
+  init(_ message: JSONReader, conversation: ConversationRef, own: String?, ownName: String?) {
     self.message = message
     self.conversation = conversation
     self.own = own
+    self.ownName = ownName
   }
 
   func items() throws(NormaliseError) -> [InboundItem] {
@@ -91,7 +96,7 @@ struct RocketChatMessage {
       .reaction(
         ReactionChange(
           conversation: conversation, externalID: id, actor: Person(id: user, name: user),
-          change: .replace(emoji), at: at))
+          isOwn: user == ownName, change: .replace(emoji), at: at))
     }
   }
 }
