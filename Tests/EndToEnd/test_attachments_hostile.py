@@ -80,12 +80,11 @@ def test_no_way_to_write_an_address_leads_inside(user, source, host):
 def test_a_chain_of_redirects_is_checked_at_each_step(user, source):
     inner = PlatformServer(lambda call: (200, png()))
     with inner:
-        port = urlsplit(inner.url).port
 
         def answer(call):
             if call.path == "/a.png":
                 return 302, b"", {"Location": "/b.png"}
-            return 307, b"", {"Location": f"http://2130706433:{port}/inner"}
+            return 307, b"", {"Location": f"{inner.url}/inner"}
 
         place = source(answer)
         assert "public address" in settled(user, place.say(place.file()), "failed")["reason"]
@@ -157,7 +156,6 @@ def test_an_answer_without_an_end_ends_at_the_limit(own_hub, head, frame):
         # What lay in the buffers of the kernel is no file.
         assert server.sent < 12_000_000, server.sent
         assert hub.memory_bytes() - before < 30_000_000
-        assert not list((hub.data / "files" / ".incoming").iterdir())
         assert not [path for path in (hub.data / "files").rglob("*") if path.is_file()]
     finally:
         server.close()
