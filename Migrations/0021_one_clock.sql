@@ -173,6 +173,30 @@ BEGIN
   RETURN FOUND;
 END $$;
 
+-- Accounts with a message of which nobody knows are read soon: what is found may settle it before it is given up. Not
+-- those that fail, which wait for a reason, and not sooner than every ten seconds where it is known when.
+CREATE FUNCTION poll_doubted() RETURNS integer LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  v_count integer;
+BEGIN
+  IF NOT EXISTS (SELECT 1 FROM outbox o WHERE o.state = 'unknown') THEN RETURN 0; END IF;
+  WITH due AS (
+    SELECT p.tenant_id, p.account_id FROM polls p
+    WHERE p.role <> 'off' AND p.node IS NULL AND p.failures = 0 AND p.due_at > now()
+      AND (p.polled_at IS NULL OR p.polled_at < now() - interval '10 seconds')
+      AND EXISTS (
+        SELECT 1 FROM outbox o
+        WHERE o.state = 'unknown' AND o.action = 'message' AND o.tenant_id = p.tenant_id
+          AND o.account_id = p.account_id)
+    FOR UPDATE SKIP LOCKED),
+  moved AS (
+    UPDATE polls p SET due_at = now() FROM due d
+    WHERE p.tenant_id = d.tenant_id AND p.account_id = d.account_id RETURNING 1)
+  SELECT count(*) INTO v_count FROM moved;
+  RETURN v_count;
+END $$;
+
 -- Accounts and apps that platforms want left alone, as some node was told. name: a code of which one it is.
 CREATE TABLE pauses (
   tenant_id text COLLATE "C" NOT NULL,
@@ -197,7 +221,7 @@ BEGIN
   FOR f IN
     SELECT p.oid::regprocedure AS signature FROM pg_proc p
     WHERE p.pronamespace = current_schema()::regnamespace AND p.proname IN (
-      'job_later', 'job_unknown', 'file_later', 'take_back_failure', 'keep_pause')
+      'job_later', 'job_unknown', 'file_later', 'take_back_failure', 'poll_doubted', 'keep_pause')
   LOOP
     EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f.signature);
     EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO hub_writer', f.signature);

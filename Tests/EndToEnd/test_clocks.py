@@ -7,23 +7,12 @@ from email.utils import formatdate
 
 import pytest
 
-from hub import Hub, wait_until
+from hub import Hub, wait_until, wrong_clock
 from platform_server import CUT, PlatformServer
 from postgres import Cluster
 from test_polling import Updates, polled
 from test_sending import Telegram, conversation, send, settled, status, telegram_account
 from test_tokens import Rotating, connect
-
-
-def wrong_clock(seconds):
-    """An environment in which the wall clock is off and the monotonic one is not (libfaketime)."""
-    return {
-        "LD_PRELOAD": "/usr/$LIB/faketime/libfaketimeMT.so.1",
-        "FAKETIME": f"{seconds:+d}s",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_SHARED": "/none /none",
-        "TZ": "UTC",
-    }
 
 
 @pytest.fixture(scope="module", params=[600, -600])

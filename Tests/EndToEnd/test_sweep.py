@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from hub import wait_until
-from platform_server import PlatformServer
+from platform_server import CUT, PlatformServer
 
 CHANNEL, BOT, PERSON = "C1", "UBOT", "U1"
 
@@ -255,3 +255,38 @@ def test_webhook_and_reading_at_once_double_nothing(sweeping, polling):
         counted = state["recoveredBySweep"]
         assert (counted == 0) if polling == "on" else (0 < counted <= 150)
         assert hub.command("verify", "unread").returncode == 0
+
+
+def test_a_message_of_which_nobody_knows_is_looked_for(own_hub):
+    """Its call had no answer, no webhook tells of it, and the next sweep would be after it was given up."""
+    hub = own_hub("doubted")
+    user = hub.user()
+    workspace = Workspace()
+    plain = workspace.answer
+    posted = []
+
+    def swallowing(call):
+        if not call.path.endswith("chat.postMessage"):
+            return plain(call)
+        posted.append(call.json)
+        message = workspace.post(call.json["text"]) | {"bot_id": "B1", "user": BOT, "metadata": call.json["metadata"]}
+        workspace.messages[-1] = message
+        return CUT
+
+    workspace.server.answer = swallowing
+    with workspace.server:
+        account, secret = connect(hub, user, workspace)
+        event(hub, account, secret, workspace.post("hello"))
+        wait_until(lambda: user.get(f"/api/accounts/{account['id']}")["polling"]["polledAt"], 20, "the first sweep")
+        time.sleep(1.1)
+        place = user.conversations(account=account["id"])[0]["id"]
+        message = user.post(f"/api/conversations/{place}/messages", {"text": "is it there?"}, expect=201)
+        state = lambda: user.get(f"/api/messages/{message['id']}")
+        wait_until(lambda: state()["status"] == "unknown", 20)
+        begin = time.monotonic()
+        wait_until(lambda: state()["status"] == "sent", 40, "the message is found")
+        assert time.monotonic() - begin < 35
+        assert state()["externalId"] == workspace.messages[-1]["ts"] and len(posted) == 1
+        assert len(user.messages(place)) == 2
+        # Nothing was recovered: it was the hub's own.
+        assert user.get(f"/api/accounts/{account['id']}")["polling"]["recoveredBySweep"] == 0

@@ -84,6 +84,7 @@ package actor OutboxWorker {
     if let recovered, loop.now - recovered < Self.recoverEvery { return }
     recovered = loop.now
     relay.publish(try await store.recoverJobs(waitSeconds: Self.doubtSeconds))
+    try await store.pollDoubted()
   }
 
   private func takeJobs() async throws {

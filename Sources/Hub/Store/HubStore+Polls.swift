@@ -97,8 +97,8 @@ extension HubStore {
     ).map { (try $0.string(0), try $0.int(1)) }
   }
 
-  package func pollSoon(tenant: String, account: UUIDv7) async throws {
-    _ = try await writer.query("SELECT poll_soon($1, $2)", [.text(tenant), .uuid(account)])
+  package func pollDoubted() async throws {
+    _ = try await writer.query("SELECT poll_doubted()", [])
   }
 
   package func beginSweep(_ poll: TakenPoll) async throws {
