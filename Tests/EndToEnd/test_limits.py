@@ -176,3 +176,49 @@ def test_a_limit_of_an_app_holds_for_its_numbers_on_all_nodes(pair):
         with first.database() as database:
             rows = database.execute("SELECT name FROM pauses").fetchall()
         assert rows and all(b"a" * 32 not in bytes(name) for (name,) in rows)
+
+
+@pytest.mark.parametrize(
+    "wait, header",
+    [
+        (315_360_000, None),
+        (1e300, None),
+        (None, "315360000"),
+        (None, "Fri, 31 Dec 2100 23:59:59 GMT"),
+    ],
+)
+def test_no_limit_is_longer_than_an_hour(pair, wait, header):
+    user = pair[0].user()
+    body = {"ok": False, "error_code": 429, "description": "Too Many Requests"}
+    if wait is not None:
+        body["parameters"] = {"retry_after": wait}
+    bot = Telegram([(429, body, {"Retry-After": header} if header else {})])
+    with bot.server:
+        asked = moments(bot)
+        place = conversation(user, telegram_account(user, bot.server))
+        message = send(user, place)
+        wait_until(lambda: asked, 10)
+        time.sleep(2)
+        assert len(asked) == 1 and user.get(f"/api/messages/{message['id']}")["status"] == "queued"
+        with pair[0].database() as database:
+            query = "SELECT extract(epoch FROM due_at - now())::float FROM outbox WHERE message_id = %s"
+            [(left,)] = database.execute(query, [message["id"]]).fetchall()
+            [(until,)] = database.execute("SELECT max(extract(epoch FROM until - now()))::float FROM pauses").fetchall()
+        assert 3_500 < left <= 3_600 and until <= 3_600
+
+
+@pytest.mark.parametrize("wait, header", [(0, None), (-5, None), ("soon", None), (None, "-5"), (None, "soon"), (None, "0"),
+                                          (None, "Sat, 01 Jan 2000 00:00:00 GMT")])
+def test_a_limit_of_no_time_is_no_invitation(pair, wait, header):
+    """Refusals in a row that name no time, or one that is over: nobody is asked more than once a second."""
+    user = pair[0].user()
+    body = {"ok": False, "error_code": 429, "description": "Too Many Requests"}
+    if wait is not None:
+        body["parameters"] = {"retry_after": wait}
+    bot = Telegram([(429, body, {"Retry-After": header} if header is not None else {})] * 3)
+    with bot.server:
+        asked = moments(bot)
+        place = conversation(user, telegram_account(user, bot.server))
+        settled(user, send(user, place), "sent", 30)
+        gaps = [after - before for before, after in zip(asked, asked[1:])]
+        assert len(gaps) == 3 and min(gaps) > 0.9, gaps

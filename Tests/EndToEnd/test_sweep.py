@@ -144,6 +144,15 @@ def test_a_sweep_finds_what_no_webhook_told(sweeping):
         assert len(news) == len(set(news)) == 122
         polling = user.get(f"/api/accounts/{account['id']}")["polling"]
         assert polling["role"] == "sweep" and polling["recoveredBySweep"] == 120
+        # It is in the metrics too, which are looked up every half minute.
+        def counted():
+            lines = hub.request("GET", "/metrics").text.splitlines()
+            return any(
+                line.startswith('hub_recovered_by_sweep_messages{platform="slack"}') and float(line.split()[-1]) >= 120
+                for line in lines
+            )
+
+        wait_until(counted, 45, "the metric", 0.5)
         # The webhook that comes late after all changes nothing.
         event(hub, account, secret, workspace.messages[5])
         assert len(texts(user, account)) == 122
