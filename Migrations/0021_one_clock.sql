@@ -136,7 +136,7 @@ BEGIN
       AND (x.state IN ('queued', 'sending', 'unknown') OR x.state = 'dead' AND x.finished_at > now() - interval '1 day')
       AND (x.id = r.token OR (
         r.token IS NULL AND x.matches = r.matches AND (x.state <> 'dead' OR x.doubted)
-        AND (r.sent IS NULL OR r.sent >= x.created_at - interval '10 minutes')))
+        AND (r.sent IS NULL OR r.sent >= x.created_at - interval '30 minutes')))
     ORDER BY x.ord LIMIT 1;
     CONTINUE WHEN NOT FOUND;
     UPDATE outbox x SET state = 'done', finished_at = now(), reason = NULL, can_retry = NULL, node = NULL

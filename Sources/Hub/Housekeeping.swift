@@ -27,6 +27,7 @@ package actor Housekeeping {
   private let log: Logger
   private let metrics: HubMetrics
   private var isStopped = false
+  private var isBeating = false
   private var isPositionCheckDue = false
 
   package init(
@@ -75,15 +76,21 @@ package actor Housekeeping {
     }
   }
 
+  /// Before this node takes anything: what a node holds that nobody has seen is free for others.
+  package func begin() async { await attempt("heartbeat") { try await beat() } }
+
   private func keepBeating() async {
     while !isStopped {
-      await attempt("heartbeat") { try await beat() }
       try? await loop.sleep(for: Self.heartbeat)
+      if !isStopped { await attempt("heartbeat") { try await beat() } }
     }
   }
 
   package func stop() async {
     isStopped = true
+    // A beat that is on its way would say that the node is there again.
+    let deadline = loop.now + Self.farewellMax
+    while isBeating && loop.now < deadline { try? await loop.sleep(for: .milliseconds(5)) }
     await attempt("farewell") { try await store.removeNode(node, deadline: loop.now + Self.farewellMax) }
   }
 
@@ -92,6 +99,8 @@ package actor Housekeeping {
   }
 
   private func beat() async throws {
+    isBeating = true
+    defer { isBeating = false }
     let begin = LoopInstant.current()
     peers.set(try await store.beat(node) > 0)
     pulse.beat(at: begin)

@@ -117,7 +117,7 @@ package final class HubNode: Sendable {
     }
     try await saveApps(pools[0].store, on: loops[0])
     startListener(on: loops[0])
-    startHousekeeping(pools[0].store, on: loops[0])
+    await startHousekeeping(pools[0].store, on: loops[0])
     outbound.start()
     status.set(.ready)
   }
@@ -261,11 +261,16 @@ package final class HubNode: Sendable {
   private var outbound: OutboundWorkers? { running.withLock { $0.outbound } }
   private var housekeeping: Housekeeping? { running.withLock { $0.housekeeping } }
 
-  private func startHousekeeping(_ store: HubStore, on loop: EventLoop) {
+  /// Returns when the others know of this node.
+  private func startHousekeeping(_ store: HubStore, on loop: EventLoop) async {
     let housekeeping = Housekeeping(
       loop: loop, store: store, relay: relay, peers: peers, pulse: pulse, node: nodeID,
       retention: parts.configuration.retention, log: parts.log, metrics: metrics)
     running.withLock { $0.housekeeping = housekeeping }
+    await loop.shard.run { shard in
+      shard.assertIsolated()
+      await housekeeping.begin()
+    }
     Task(executorPreference: housekeeping.loop) { await housekeeping.run() }
   }
 

@@ -1,8 +1,8 @@
 import Bytes
 import Postgres
 
-/// Pauses that platforms asked for, as all nodes know them. Between nodes they go as seconds by the database's
-/// clock.
+/// Pauses that platforms asked for, as all nodes know them. Between nodes they go as seconds by the clock of
+/// the database.
 extension HubStore {
   func keepPauses(_ news: [RateGate.News], now: Timestamp) async throws {
     for pause in news {

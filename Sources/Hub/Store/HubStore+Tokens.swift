@@ -60,7 +60,8 @@ extension HubStore {
   ) async throws {
     _ = try await writer.query(
       """
-      UPDATE account_tokens SET sealed = $3, expires_at = now() + make_interval(secs => $4), claimed_until = NULL
+      UPDATE account_tokens
+      SET sealed = $3, expires_at = now() + make_interval(secs => $4), claimed_until = NULL
       WHERE tenant_id = $1 AND account_id = $2 AND sealed IS NOT DISTINCT FROM $5
       """,
       [

@@ -60,8 +60,8 @@ enum ZaloAPI {
     .pauseAccount(seconds: code == -32 ? 60 : RetryAfter.secondsMax)
   }
 
-  /// What Zalo's login said instead of a token. A person is needed only where the grant is at fault: that it is
-  /// busy, or was asked too often, passes.
+  /// What Zalo's login said instead of a token. A person is needed only where the grant is at fault: that it
+  /// is busy, or was asked too often, passes.
   static func tokenFailure(_ code: Int64, _ words: String?) -> APIFailure {
     let reason = "\(code): \(words ?? "no token")"
     if [-32, -211, -218].contains(code) { return APIFailure(reason, pause(code)) }
