@@ -437,7 +437,7 @@ def test_a_client_event_sends_as_a_request_does(hub, user, telegram):
                 (body | {"misspelt": 1, "idempotencyKey": "k2"}, "invalid_request"),
                 ({"conversationId": place}, "invalid_request"),
                 ({"conversationId": place, "text": "x" * 4097}, "text_too_long"),
-                ({"conversationId": str(uuid.uuid4()), "text": "x"}, "invalid_request"),
+                ({"conversationId": str(uuid.uuid4()), "text": "x"}, "not_found"),
             ]
             for given, code in failures:
                 answer = await screen.call("send_message", given)

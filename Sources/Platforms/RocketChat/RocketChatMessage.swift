@@ -83,11 +83,14 @@ struct RocketChatMessage {
     return files
   }
 
+  /// A message tells the reactions that it has, not those that were taken back: of the account alone it is
+  /// known that it has none.
   private func reactions(_ id: String) throws(NormaliseError) -> [InboundItem] {
-    guard let all = try message.object("reactions") else { return [] }
     let sent = try sentAt()
     let at = RocketChatEvent.moment(message["_updatedAt"]) ?? sent
     var byUser: [String: [String]] = [:]
+    if let ownName, !ownName.isEmpty, at != sent { byUser[ownName] = [] }
+    let all = try message.object("reactions") ?? JSONReader([:])
     for name in all.members.keys.sorted() {
       let emoji = EmojiName.sign(MessageText.sanitised(name, bytesMax: 120))
       for user in try all.object(name)?.ids("usernames") ?? [] { byUser[user, default: []].append(emoji) }
