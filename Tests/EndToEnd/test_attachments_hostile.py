@@ -1,5 +1,5 @@
-"""Links and servers of files that mean no good: other ways to write an address of this machine, answers without an end or
-with a false length, redirects in chains, and links of what was deleted."""
+"""Links and servers of files that mean no good: other ways to write an address of this machine, answers
+without an end or with a false length, redirects in chains, and links of what was deleted."""
 
 import socket
 import threading
@@ -138,7 +138,10 @@ def chunked(part):
     [
         (b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n", chunked),
         (b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nConnection: close\r\n\r\n", bytes),
-        (b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n", chunked),
+        (
+            b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n",
+            chunked,
+        ),
     ],
     ids=["chunked", "to the end", "a refusal"],
 )

@@ -1,5 +1,6 @@
-"""A hub whose clock is wrong by ten minutes: what is due is due by the database's clock, and what a platform says of its
-own time by the platform's. Accounts, messages and files wait neither longer nor shorter than they should."""
+"""A hub whose clock is wrong by ten minutes: what is due is due by the database's clock, and what a platform
+says of its own time by the platform's. Accounts, messages and files wait neither longer nor shorter than they
+should."""
 
 import threading
 import time
@@ -48,7 +49,11 @@ def test_the_clock_is_wrong(wrong):
     stamp = user.telegram().json["createdAt"]
     assert abs(time.time() - time.mktime(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")) + time.timezone) < 60
     answer = hub.request("GET", "/health")
-    apart = time.mktime(time.strptime(answer.headers["Date"], "%a, %d %b %Y %H:%M:%S GMT")) - time.timezone - time.time()
+    apart = (
+        time.mktime(time.strptime(answer.headers["Date"], "%a, %d %b %Y %H:%M:%S GMT"))
+        - time.timezone
+        - time.time()
+    )
     assert abs(apart) > 500
 
 
@@ -110,7 +115,9 @@ def test_a_file_is_tried_again_in_time(wrong):
         now = time.time() + (600 if "+600s" in hub.environment["FAKETIME"] else -600)
         file = {"kind": "file", "url": f"{server.url}/a.txt", "name": "a.txt", "mime": "text/plain"}
         headers, body = account.signed(account.message("m1", attachments=[file]), timestamp=int(now))
-        account.session.post(hub.url + account.path, data=body, headers=headers, timeout=10).raise_for_status()
+        account.session.post(
+            hub.url + account.path, data=body, headers=headers, timeout=10
+        ).raise_for_status()
         place = user.conversations(account=account.id)[0]["id"]
         wait_until(lambda: user.messages(place)[0]["attachments"][0]["state"] == "stored", 20, "the file")
     assert 0.9 <= moments[1] - moments[0] <= 15
@@ -127,7 +134,11 @@ def test_accounts_are_polled_and_tokens_last(wrong):
             time.sleep(0.5)
         wait_until(lambda: user.unread(), 15)
         wait_until(lambda: platform.updates["1:c"] and rotating.calls >= 6, 20, "calls")
-        texts = lambda: [c["unreadCount"] for c in user.conversations() if c["externalId"] == "1001" and c["unreadCount"] == 5]
+        texts = lambda: [
+            c["unreadCount"]
+            for c in user.conversations()
+            if c["externalId"] == "1001" and c["unreadCount"] == 5
+        ]
         wait_until(texts, 15, "five messages")
         assert rotating.renewals == 1 and rotating.reused == 0 and rotating.refused == 0
         assert user.get(f"/api/accounts/{account['id']}")["state"] == "connected"

@@ -1,4 +1,4 @@
-"""A node that stands still (SIGSTOP) loses what it held to another, and finds that out when it goes on (SIGCONT)."""
+"""A node that stands still (SIGSTOP) loses what it held to another, and finds that out when it goes on."""
 
 import os
 import shutil
@@ -172,13 +172,24 @@ class Uploading:
             self.asked += 1
             if self.asked == 1:
                 self.gate.wait(120)
-            return 200, {"ok": True, "upload_url": f"{self.server.url}/upload/{self.asked}", "file_id": f"F{self.asked}"}
+            return 200, {
+                "ok": True,
+                "upload_url": f"{self.server.url}/upload/{self.asked}",
+                "file_id": f"F{self.asked}",
+            }
         if "/upload/" in call.path:
             return 200, b"OK"
         if method == "files.completeUploadExternal":
             self.shown.append(call.body)
             return 200, {"ok": True, "files": [{"id": f"F{self.asked}"}]}
-        return 200, {"ok": True, "team_id": self.team, "user_id": "UBOT", "bot_id": "B1", "channels": [], "messages": []}
+        return 200, {
+            "ok": True,
+            "team_id": self.team,
+            "user_id": "UBOT",
+            "bot_id": "B1",
+            "channels": [],
+            "messages": [],
+        }
 
 
 def test_a_node_that_stood_still_before_its_call_does_not_make_it(nodes):
@@ -194,7 +205,11 @@ def test_a_node_that_stood_still_before_its_call_does_not_make_it(nodes):
         slack.event(first, account, secret, {"type": "message", "user": "U1", "text": "hi", "ts": stamp})
         place = user.conversations(account=account["id"])[0]["id"]
         upload = user.request(
-            "POST", "/api/uploads?name=a.txt", expect=201, data=b"text", headers={"Content-Type": "text/plain"}
+            "POST",
+            "/api/uploads?name=a.txt",
+            expect=201,
+            data=b"text",
+            headers={"Content-Type": "text/plain"},
         ).json()
         body = {"text": "a file", "attachments": [{"uploadId": upload["uploadId"]}]}
         message = user.post(f"/api/conversations/{place}/messages", body, expect=201)

@@ -1,4 +1,4 @@
-"""What one node was told of limits holds for all of them, for what is told of and for nothing else, and after a restart.
+"""What one node was told of limits holds for all of them, for nothing else, and after a restart.
 
 Telegram limits a bot, Meta an app with all its numbers (error 4).
 """
@@ -54,7 +54,12 @@ def moments(bot):
 
 
 def too_many(seconds):
-    return 429, {"ok": False, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": seconds}}
+    return 429, {
+        "ok": False,
+        "error_code": 429,
+        "description": "Too Many Requests",
+        "parameters": {"retry_after": seconds},
+    }
 
 
 def test_a_limit_that_one_node_was_told_holds_for_the_other(pair):
@@ -158,7 +163,11 @@ def test_a_limit_of_an_app_holds_for_its_numbers_on_all_nodes(pair):
     first, second = pair
     user = first.user()
     there = second.user(user.id)
-    numbers = [Number("a" * 32, "15550001111"), Number("a" * 32, "15550002222"), Number("b" * 32, "15550003333")]
+    numbers = [
+        Number("a" * 32, "15550001111"),
+        Number("a" * 32, "15550002222"),
+        Number("b" * 32, "15550003333"),
+    ]
     with numbers[0].server, numbers[1].server, numbers[2].server:
         places = [number.connect(first, user) for number in numbers]
         numbers[0].script = [graph_error(400, 4, "(#4) Application request limit reached", Retry_After="7")]
@@ -203,12 +212,24 @@ def test_no_limit_is_longer_than_an_hour(pair, wait, header):
         with pair[0].database() as database:
             query = "SELECT extract(epoch FROM due_at - now())::float FROM outbox WHERE message_id = %s"
             [(left,)] = database.execute(query, [message["id"]]).fetchall()
-            [(until,)] = database.execute("SELECT max(extract(epoch FROM until - now()))::float FROM pauses").fetchall()
+            [(until,)] = database.execute(
+                "SELECT max(extract(epoch FROM until - now()))::float FROM pauses"
+            ).fetchall()
         assert 3_500 < left <= 3_600 and until <= 3_600
 
 
-@pytest.mark.parametrize("wait, header", [(0, None), (-5, None), ("soon", None), (None, "-5"), (None, "soon"), (None, "0"),
-                                          (None, "Sat, 01 Jan 2000 00:00:00 GMT")])
+@pytest.mark.parametrize(
+    "wait, header",
+    [
+        (0, None),
+        (-5, None),
+        ("soon", None),
+        (None, "-5"),
+        (None, "soon"),
+        (None, "0"),
+        (None, "Sat, 01 Jan 2000 00:00:00 GMT"),
+    ],
+)
 def test_a_limit_of_no_time_is_no_invitation(pair, wait, header):
     """Refusals in a row that name no time, or one that is over: nobody is asked more than once a second."""
     user = pair[0].user()

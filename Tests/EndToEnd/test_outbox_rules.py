@@ -1,5 +1,5 @@
-"""Rules of the outbox beside the common way: keys from two nodes, order around failures, what echoes may be taken for, and
-uploads, which are their user's."""
+"""Rules of the outbox beside the common way: keys from two nodes, order around failures, what echoes may be
+taken for, and uploads, which are their user's."""
 
 import threading
 import time
@@ -95,7 +95,9 @@ def test_a_key_is_one_request_of_one_user(pair, bot):
     first = send(user, places[0], "one", headers=key)
     assert send(user, places[0], "one", expect=200, headers=key)["id"] == first["id"]
     for place, text in ((places[0], "two"), (places[1], "one")):
-        response = user.request("POST", f"/api/conversations/{place}/messages", json={"text": text}, headers=key)
+        response = user.request(
+            "POST", f"/api/conversations/{place}/messages", json={"text": text}, headers=key
+        )
         assert assert_problem(response, 409)["code"] == "idempotency_conflict"
     # Another user's key is another key.
     second = send(colleague, places[0], "one", headers=key)
@@ -116,7 +118,9 @@ def test_what_was_sent_is_found_by_its_key_when_it_could_not_be_sent_any_more(pa
     settled(user, first, "sent")
     user.patch(f"/api/accounts/{account.id}", {"disabled": True})
     assert send(user, place, "hello", expect=200, headers=key)["id"] == first["id"]
-    response = user.request("POST", f"/api/conversations/{place}/messages", json={"text": "other"}, headers=key)
+    response = user.request(
+        "POST", f"/api/conversations/{place}/messages", json={"text": "other"}, headers=key
+    )
     assert_problem(response, 409)
     response = user.request("POST", f"/api/conversations/{place}/messages", json={"text": "hello"})
     assert assert_problem(response, 422)["code"] == "account_disabled"
@@ -161,7 +165,12 @@ def test_what_is_sent_again_by_hand_waits_for_what_is_under_way(pair, bot):
         gate.wait(20)
         open_calls[0] -= 1
         chat = {"id": int(call.json["chat_id"]), "type": "private", "first_name": "Visitor"}
-        result = {"message_id": 500 + len(called), "date": int(time.time()), "chat": chat, "text": call.json["text"]}
+        result = {
+            "message_id": 500 + len(called),
+            "date": int(time.time()),
+            "chat": chat,
+            "text": call.json["text"],
+        }
         called.append(call.json["text"])
         return 200, {"ok": True, "result": result}
 

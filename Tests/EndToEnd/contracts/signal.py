@@ -48,9 +48,7 @@ SEND = obj(
 RECIPIENT = {"recipient": STRING}
 REACTION = obj(RECIPIENT | {"reaction": STRING, "target_author": STRING, "timestamp": INTEGER})
 # A receipt goes to who wrote, also in a group.
-RECEIPT = obj(
-    {"recipient": one_of(PERSON), "receipt_type": one_of("read", "viewed"), "timestamp": INTEGER}
-)
+RECEIPT = obj({"recipient": one_of(PERSON), "receipt_type": one_of("read", "viewed"), "timestamp": INTEGER})
 FILE = re.compile(r"data:([a-z]+/[A-Za-z0-9.+-]+);filename=([^;,]+);base64,([A-Za-z0-9+/]+={0,2})")
 
 

@@ -323,7 +323,7 @@ class TeamsGraph(Contract):
 
 
 class TeamsGraphChannel(TeamsGraph):
-    """A channel. The message that came is an answer within a thread: what is said to it goes into the same one."""
+    """A channel. The message that came is an answer in a thread: what answers it goes into the same one."""
 
     only = frozenset({"text", "reply", "attachment", "refused", "swallowed", "echoed"})
     place = CHANNEL

@@ -221,7 +221,7 @@ class Vonage(Contract):
 
 
 class VonageSMS(Vonage):
-    """The older SMS API: https://developer.vonage.com/en/api/sms. Its status is 200 always, and the body decides."""
+    """The SMS API: https://developer.vonage.com/en/api/sms. Its status is 200 always: the body decides."""
 
     only = frozenset({"text", "refused", "revoked", "unavailable", "swallowed", "gateway", "garbled"})
     place = CUSTOMER
@@ -233,7 +233,13 @@ class VonageSMS(Vonage):
         return {"signatureSecret": self.secret}
 
     def sending_credentials(self):
-        return {"api": "sms", "apiKey": "abcd1234", "apiSecret": self.application, "from": NUMBER, "apiURL": self.url}
+        return {
+            "api": "sms",
+            "apiKey": "abcd1234",
+            "apiSecret": self.application,
+            "from": NUMBER,
+            "apiURL": self.url,
+        }
 
     def signed(self, body):
         """https://developer.vonage.com/en/getting-started/concepts/signing-messages, md5hash"""
@@ -295,7 +301,9 @@ class VonageSMS(Vonage):
         return self.told("3", f"Invalid value for parameter {words}")
 
     def route(self, call):
-        self.require((call.method, call.path) == ("POST", "/sms/json"), (404, b""), f"{call.method} {call.path}")
+        self.require(
+            (call.method, call.path) == ("POST", "/sms/json"), (404, b""), f"{call.method} {call.path}"
+        )
         kind = call.headers["content-type"].split(";")[0]
         self.require(kind == "application/x-www-form-urlencoded", self.invalid("type"), kind)
         form = dict(call.form)
@@ -313,7 +321,9 @@ class VonageSMS(Vonage):
         is_plain = form["text"].isascii() or form.get("type") == "unicode"
 
         def make(number):
-            made = Made(f"0C000000217B7F{number:02}", CUSTOMER, form["text"] if is_plain else "?" * len(form["text"]))
+            made = Made(
+                f"0C000000217B7F{number:02}", CUSTOMER, form["text"] if is_plain else "?" * len(form["text"])
+            )
             one = {
                 "to": CUSTOMER,
                 "message-id": made.id,

@@ -244,7 +244,9 @@ class WeChatTemplate(WeChat):
         for call in calls:
             body = call.json
             api.message.send_template(OPENID, body["template_id"], body["data"], url=body["url"])
-        sent = [{name: value for name, value in call.json.items() if name != "client_msg_id"} for call in calls]
+        sent = [
+            {name: value for name, value in call.json.items() if name != "client_msg_id"} for call in calls
+        ]
         assert [(method, path) for method, path, _ in written] == [(call.method, call.path) for call in calls]
         written = [{name: value for name, value in one.items() if value} for _, _, one in written]
         assert written == sent
