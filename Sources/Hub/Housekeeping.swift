@@ -21,21 +21,25 @@ package actor Housekeeping {
   private let store: HubStore
   private let relay: EventRelay
   private let peers: PeerWatch
+  private let pulse: NodePulse
   private let node: UUIDv7
   private let retention: HubConfiguration.Retention
   private let log: Logger
   private let metrics: HubMetrics
   private var isStopped = false
+  private var isBeating = false
   private var isPositionCheckDue = false
 
   package init(
-    loop: EventLoop, store: HubStore, relay: EventRelay, peers: PeerWatch, node: UUIDv7,
+    loop: EventLoop, store: HubStore, relay: EventRelay, peers: PeerWatch, pulse: NodePulse,
+    node: UUIDv7,
     retention: HubConfiguration.Retention, log: Logger, metrics: HubMetrics
   ) {
     self.loop = loop
     self.store = store
     self.relay = relay
     self.peers = peers
+    self.pulse = pulse
     self.node = node
     self.retention = retention
     self.log = log
@@ -47,9 +51,10 @@ package actor Housekeeping {
   }
 
   package func run() async {
+    // Of its own: what takes long must not make the others think that this node is gone.
+    Task { await withTaskExecutorPreference(loop) { await keepBeating() } }
     var turn = 0
     while !isStopped {
-      await attempt("heartbeat") { try await beat() }
       if turn.isMultiple(of: Self.partitionsEvery) {
         await attempt("partitions") { try await store.keepPartitions(retention) }
       }
@@ -64,14 +69,28 @@ package actor Housekeeping {
       }
       if turn.isMultiple(of: Self.outboxEvery) {
         await attempt("outbox") { try await store.keepOutbox(retention) }
+        await attempt("pauses") { try await store.forgetPauses() }
       }
       turn += 1
       try? await loop.sleep(for: Self.heartbeat)
     }
   }
 
+  /// Before this node takes anything: what a node holds that nobody has seen is free for others.
+  package func begin() async { await attempt("heartbeat") { try await beat() } }
+
+  private func keepBeating() async {
+    while !isStopped {
+      try? await loop.sleep(for: Self.heartbeat)
+      if !isStopped { await attempt("heartbeat") { try await beat() } }
+    }
+  }
+
   package func stop() async {
     isStopped = true
+    // A beat that is on its way would say that the node is there again.
+    let deadline = loop.now + Self.farewellMax
+    while isBeating && loop.now < deadline { try? await loop.sleep(for: .milliseconds(5)) }
     await attempt("farewell") { try await store.removeNode(node, deadline: loop.now + Self.farewellMax) }
   }
 
@@ -80,7 +99,11 @@ package actor Housekeeping {
   }
 
   private func beat() async throws {
+    isBeating = true
+    defer { isBeating = false }
+    let begin = LoopInstant.current()
     peers.set(try await store.beat(node) > 0)
+    pulse.beat(at: begin)
   }
 
   private func checkPositions() async throws {

@@ -49,6 +49,7 @@ package final class HubNode: Sendable {
   package let parts: Parts
   package let metrics: HubMetrics
   package let relay = EventRelay()
+  private let pulse = NodePulse()
   package let directory: AccountDirectory
   package let status = NodeStatus()
   private let ids: IDSource
@@ -88,7 +89,7 @@ package final class HubNode: Sendable {
     let outbound = try OutboundWorkers(
       OutboundWorkers.Parts(
         node: parts, nodeID: nodeID, store: pools[pools.count - 1].store, writers: writers, relay: relay,
-        ids: ids,
+        pulse: pulse, ids: ids,
         metrics: metrics, blocking: blocking), on: loops[loops.count - 1])
     let shards = loops.indices.map { index in
       HubShard(
@@ -114,7 +115,7 @@ package final class HubNode: Sendable {
     }
     try await saveApps(pools[0].store, on: loops[0])
     startListener(on: loops[0])
-    startHousekeeping(pools[0].store, on: loops[0])
+    await startHousekeeping(pools[0].store, on: loops[0])
     outbound.start()
     status.set(.ready)
   }
@@ -258,11 +259,16 @@ package final class HubNode: Sendable {
   private var outbound: OutboundWorkers? { running.withLock { $0.outbound } }
   private var housekeeping: Housekeeping? { running.withLock { $0.housekeeping } }
 
-  private func startHousekeeping(_ store: HubStore, on loop: EventLoop) {
+  /// Returns when the others know of this node.
+  private func startHousekeeping(_ store: HubStore, on loop: EventLoop) async {
     let housekeeping = Housekeeping(
-      loop: loop, store: store, relay: relay, peers: peers, node: nodeID,
+      loop: loop, store: store, relay: relay, peers: peers, pulse: pulse, node: nodeID,
       retention: parts.configuration.retention, log: parts.log, metrics: metrics)
     running.withLock { $0.housekeeping = housekeeping }
+    await loop.shard.run { shard in
+      shard.assertIsolated()
+      await housekeeping.begin()
+    }
     Task(executorPreference: housekeeping.loop) { await housekeeping.run() }
   }
 

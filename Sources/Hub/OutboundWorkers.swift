@@ -14,6 +14,7 @@ package struct OutboundWorkers: Sendable {
     let store: HubStore
     let writers: [IngestWriter]
     let relay: EventRelay
+    let pulse: NodePulse
     let ids: IDSource
     let metrics: HubMetrics
     let blocking: BlockingPool
@@ -25,7 +26,8 @@ package struct OutboundWorkers: Sendable {
   /// Public keys of platforms; any thread may ask.
   package let keySets: KeySetStore
   private let caller: PlatformCaller
-  private let gate = RateGate()
+  private let gate: RateGate
+  private let pauses: PauseSharing
   private let tokens: TokenKeeper
   private let worker: OutboxWorker
   private let scheduler: PollScheduler
@@ -57,11 +59,15 @@ package struct OutboundWorkers: Sendable {
       fileBytesMax: configuration.files.bytesMax)
     tokens = TokenKeeper(
       store: parts.store, caller: caller, keys: node.keys, clock: node.clock, log: node.log, loop: loop)
+    gate = RateGate(keys: node.keys)
+    pauses = PauseSharing(
+      loop: loop, gate: gate, store: parts.store, clock: node.clock, log: node.log)
     let states = AccountStates(store: parts.store, relay: parts.relay, log: node.log)
     let runner = SendRunner(
       node: "\(parts.nodeID)", store: parts.store, caller: caller,
-      mail: MailSender(connector: mailboxes, caller: caller, log: node.log), gate: gate, tokens: tokens,
-      states: states, links: links, relay: parts.relay, keys: node.keys, clock: node.clock,
+      mail: MailSender(connector: mailboxes, caller: caller, log: node.log), pulse: parts.pulse,
+      gate: gate, tokens: tokens, states: states, links: links, relay: parts.relay, keys: node.keys,
+      clock: node.clock,
       metrics: parts.metrics,
       log: node.log, loop: loop)
     worker = OutboxWorker(loop: loop, runner: runner, store: parts.store, relay: parts.relay, log: node.log)
@@ -79,8 +85,9 @@ package struct OutboundWorkers: Sendable {
       loop: loop, store: parts.store, files: files, interval: configuration.files.keepingInterval,
       uploadSeconds: configuration.files.uploadSeconds, log: node.log)
     let poller = PollRunner(
-      store: parts.store, writers: parts.writers, caller: caller, mailboxes: mailboxes, gate: gate,
-      tokens: tokens, states: states, keys: node.keys, ids: parts.ids, clock: node.clock,
+      store: parts.store, writers: parts.writers, caller: caller, mailboxes: mailboxes,
+      pulse: parts.pulse, gate: gate, tokens: tokens, states: states, keys: node.keys, ids: parts.ids,
+      clock: node.clock,
       metrics: parts.metrics,
       log: node.log, loop: loop, pace: configuration.pollingPace)
     let giver = PollReturn(
@@ -115,10 +122,15 @@ package struct OutboundWorkers: Sendable {
 
   package func start() {
     let (worker, scheduler, fetcher, keeping) = (worker, scheduler, fetcher, keeping)
-    Task(executorPreference: loop) { await worker.run() }
-    Task(executorPreference: loop) { await scheduler.run() }
-    Task(executorPreference: loop) { await fetcher.run() }
-    Task(executorPreference: loop) { await keeping.run() }
+    let (pauses, loop) = (pauses, loop)
+    Task(executorPreference: loop) {
+      await pauses.look()
+      Task(executorPreference: loop) { await pauses.run() }
+      Task(executorPreference: loop) { await worker.run() }
+      Task(executorPreference: loop) { await scheduler.run() }
+      Task(executorPreference: loop) { await fetcher.run() }
+      Task(executorPreference: loop) { await keeping.run() }
+    }
   }
 
   /// An account changed. From any thread. - Parameter key: its webhook key.
@@ -127,9 +139,10 @@ package struct OutboundWorkers: Sendable {
   /// Ends what is under way. Jobs that are not finished are found by another node, or by the next start.
   package func stop(within limit: Duration) async {
     let (worker, scheduler, client) = (worker, scheduler, client)
-    let (fetcher, keeping, tokens) = (fetcher, keeping, tokens)
+    let (fetcher, keeping, tokens, pauses) = (fetcher, keeping, tokens, pauses)
     await loop.shard.run { shard in
       let deadline = shard.loop.now + limit
+      await pauses.stop()
       await keeping.stop()
       await scheduler.stop(until: deadline)
       await worker.stop(until: deadline)

@@ -64,6 +64,11 @@ def stopped_clock(seconds):
     }
 
 
+def wrong_clock(seconds):
+    """An environment in which the wall clock is so many seconds off and the monotonic one is not."""
+    return stopped_clock(0) | {"FAKETIME": f"{seconds:+d}s"}
+
+
 def wait_until(predicate, seconds=10, what="the condition", every=0.02):
     """Returns the first true value of `predicate`; fails when there is none in time."""
     deadline = time.monotonic() + seconds

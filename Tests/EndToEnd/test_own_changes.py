@@ -6,6 +6,7 @@ import time
 import pytest
 
 import test_sweep as slack
+from feeds import rocketchat
 from hub import wait_until
 from platform_server import PlatformServer
 
@@ -116,3 +117,47 @@ def test_an_edit_counts_once(hub, user, scene, overtakes):
     user.request("PATCH", f"/api/messages/{ours['id']}", expect=202, json={"text": "second"})
     wait_until(lambda: state(user, ours)["text"] == "second")
     assert state(user, ours)["version"] == ours["version"] + 3
+
+
+class RocketChat(rocketchat.Feed):
+    """The same server, where reactions can be set: they name people by their user names."""
+
+    def route(self, call):
+        if (call.method, call.path) != ("POST", "/api/v1/chat.react"):
+            return super().route(call)
+        message = next(one for room in self.messages.values() for one in room if one["_id"] == call.json["messageId"])
+        self.put(message, "hub", call.json["emoji"], call.json["shouldReact"])
+        return 200, {"success": True}
+
+    def put(self, message, name, emoji, is_set):
+        reactions = message.setdefault("reactions", {})
+        names = [one for one in reactions.pop(emoji, {"usernames": []})["usernames"] if one != name]
+        if names or is_set:
+            reactions[emoji] = {"usernames": names + [name] * is_set}
+        message["_updatedAt"] = rocketchat.moment(self.stamp())
+
+
+def test_a_reaction_that_a_poller_reads_back_counts_once(hub, user):
+    feed = RocketChat()
+    with feed.server:
+        body = {"platform": "rocketchat", "name": "Chat", "credentials": feed.credentials(), "settings": feed.settings}
+        account = user.post("/api/accounts", body, expect=201)
+        wait_until(lambda: user.get(f"/api/accounts/{account['id']}")["polling"]["polledAt"], 20, "the first poll")
+        said = feed.say("theirs")
+        (place,) = wait_until(lambda: user.conversations(account=account["id"]), 20, "the message")
+        (message,) = user.messages(place["id"])
+        user.request("POST", f"/api/messages/{message['id']}/reactions", expect=202, json={"emoji": "👍"})
+        wait_until(lambda: state(user, message)["reactions"], 10)
+        with feed.lock:
+            feed.put(said, "ada", ":heart:", True)
+            feed.put(said, "ada", ":+1:", True)
+        wait_until(lambda: len(state(user, message)["reactions"]) == 2, 20, "Ada's reactions")
+        found = {one["emoji"]: {actor["id"] for actor in one["actors"]} for one in state(user, message)["reactions"]}
+        assert found == {"👍": {"own", "ada"}, "❤️": {"ada"}}, state(user, message)["reactions"]
+        assert {one["emoji"]: one["count"] for one in state(user, message)["reactions"]} == {"👍": 2, "❤️": 1}
+        # The account takes it back in Rocket.Chat itself, where it was its last.
+        with feed.lock:
+            feed.put(said, "hub", ":+1:", False)
+        actors = lambda: {actor["id"] for one in state(user, message)["reactions"] for actor in one["actors"]}
+        wait_until(lambda: actors() == {"ada"}, 20, "its end")
+        assert feed.violations == []

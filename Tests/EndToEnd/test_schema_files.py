@@ -119,7 +119,7 @@ def test_failing_waiting_and_trying_again(hub):
     _, m = said(hub, image(1))
     [job] = take(hub)
     place = (hub.tenant, job["message_id"], 1, "node", job["storage_key"])
-    hub.writer.execute("SELECT file_later(%s,%s,%s,%s,%s, now() + interval '1 hour', 'busy', false)", place)
+    hub.writer.execute("SELECT file_later(%s,%s,%s,%s,%s, 3600, 'busy', false)", place)
     assert take(hub) == []
     hub.change("SELECT * FROM retry_file(%s,%s,%s,%s)", hub.tenant, "ann", m["id"], 1)
     [job] = take(hub)

@@ -96,12 +96,24 @@ def minute(scene):
     scene.check()
 
 
+def ended(scene):
+    """What the platform tells of a message by its own id, when it has come or could not."""
+    for status in ("delivered", "failed"):
+        message = scene.send()
+        scene.settled(message, "sent")
+        made = scene.contract.made[-1]
+        scene.contract.deliver(scene.hub, scene.account, scene.contract.ended(made, status))
+        found = wait_until(lambda: (m := scene.status(message))["status"] == status and m, 20, status)
+        assert found["externalId"] == made.id and bool(found.get("statusReason")) == (status == "failed")
+    scene.check()
+
+
 def having(what, *cases):
     """Each case with the platforms whose contract has what it needs."""
     return [(case, name) for name, contract in CONTRACTS.items() if hasattr(contract, what) for case in cases]
 
 
-CASES = having("news", delivered, failed, early) + having("minute", minute)
+CASES = having("news", delivered, failed, early) + having("minute", minute) + having("ended", ended)
 
 
 def run(hub, case, name):

@@ -4,6 +4,7 @@ The platforms here are servers written from the published contracts: Telegram's 
 Webhooks for `custom`.
 """
 
+import asyncio
 import threading
 import time
 import uuid
@@ -13,6 +14,7 @@ from standardwebhooks import Webhook
 
 from hub import assert_problem, unique, wait_until
 from platform_server import CUT, HANG, PlatformServer
+from screen import open_screen
 
 
 class Telegram:
@@ -361,7 +363,8 @@ def test_an_echo_before_the_answer_is_the_same_message(hub, user):
         user.patch(f"/api/accounts/{account.id}", {"credentials": {"sendURL": receiver.server.url}})
         message = send(user, place, "hello there")
         wait_until(lambda: receiver.server.calls)
-        account.deliver(account.message("echoed", "hello  there", direction="outbound", sent_at="2026-11-02T10:00:00.000Z"))
+        now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+        account.deliver(account.message("echoed", "hello  there", direction="outbound", sent_at=now))
         assert status(user, message)["status"] == "sent"
         assert status(user, message)["externalId"] == "echoed"
         waiting.set()
@@ -401,3 +404,67 @@ def test_an_echo_settles_what_was_unknown(hub, user, telegram):
     assert len(bot.server.named("/sendMessage")) == 1
     # The conversation goes on.
     settled(user, send(user, place, "next"), "sent")
+
+
+# By client event.
+
+
+def test_a_client_event_sends_as_a_request_does(hub, user, telegram):
+    bot = telegram()
+    place = conversation(user, telegram_account(user, bot.server))
+    stranger = hub.user()
+
+    async def act():
+        async with await open_screen(hub, user.token) as screen, await open_screen(hub, stranger.token) as other:
+            body = {"conversationId": place, "text": "over the socket", "idempotencyKey": "k1"}
+            answer = await screen.call("send_message", body)
+            assert answer["ok"] is True, answer
+            message = answer["messageId"]
+            await screen.until(lambda: "over the socket" in screen.texts(), what="the push")
+            await screen.until(
+                lambda: [e.data["status"] for e in screen.named("message_status_update")] == ["sent"], what="sent"
+            )
+            # The same again is the same, also by the other way and with the members in another order.
+            assert (await screen.call("send_message", body))["messageId"] == message
+            reordered = dict(reversed(list(body.items())))
+            assert (await screen.call("send_message", reordered))["messageId"] == message
+            again = send(user, place, "over the socket", expect=200, headers={"Idempotency-Key": "k1"})
+            assert again["id"] == message
+            failures = [
+                (body | {"text": "another"}, "idempotency_conflict"),
+                (body | {"idempotencyKey": "x" * 256}, "invalid_request"),
+                (body | {"idempotencyKey": 7}, "invalid_request"),
+                (body | {"misspelt": 1, "idempotencyKey": "k2"}, "invalid_request"),
+                ({"conversationId": place}, "invalid_request"),
+                ({"conversationId": place, "text": "x" * 4097}, "text_too_long"),
+                ({"conversationId": str(uuid.uuid4()), "text": "x"}, "not_found"),
+            ]
+            for given, code in failures:
+                answer = await screen.call("send_message", given)
+                assert answer["ok"] is False and answer["error"]["code"] == code, (given, answer)
+            answer = await other.call("send_message", {"conversationId": place, "text": "not mine"})
+            assert answer["error"]["code"] == "not_found"
+
+    asyncio.run(act())
+    assert [call.json["text"] for call in bot.sent] == ["over the socket"]
+
+
+def test_a_key_made_by_a_request_is_known_to_the_event(hub, user, telegram):
+    bot = telegram()
+    place = conversation(user, telegram_account(user, bot.server))
+    first = user.request(
+        "POST",
+        f"/api/conversations/{place}/messages",
+        expect=201,
+        data=b'{ "text" : "sp\\u00e4t" }',
+        headers={"Idempotency-Key": "k3", "Content-Type": "application/json"},
+    ).json()
+
+    async def act():
+        async with await open_screen(hub, user.token) as screen:
+            body = {"conversationId": place, "text": "spät", "idempotencyKey": "k3"}
+            return await screen.call("send_message", body)
+
+    assert asyncio.run(act())["messageId"] == first["id"]
+    settled(user, first, "sent")
+    assert len(bot.sent) == 1

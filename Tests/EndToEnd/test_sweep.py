@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from hub import wait_until
-from platform_server import PlatformServer
+from platform_server import CUT, PlatformServer
 
 CHANNEL, BOT, PERSON = "C1", "UBOT", "U1"
 
@@ -144,6 +144,15 @@ def test_a_sweep_finds_what_no_webhook_told(sweeping):
         assert len(news) == len(set(news)) == 122
         polling = user.get(f"/api/accounts/{account['id']}")["polling"]
         assert polling["role"] == "sweep" and polling["recoveredBySweep"] == 120
+        # It is in the metrics too, which are looked up every half minute.
+        def counted():
+            lines = hub.request("GET", "/metrics").text.splitlines()
+            return any(
+                line.startswith('hub_recovered_by_sweep_messages{platform="slack"}') and float(line.split()[-1]) >= 120
+                for line in lines
+            )
+
+        wait_until(counted, 45, "the metric", 0.5)
         # The webhook that comes late after all changes nothing.
         event(hub, account, secret, workspace.messages[5])
         assert len(texts(user, account)) == 122
@@ -174,3 +183,119 @@ def test_history_is_imported_with_its_times_and_is_nobodys_unread(sweeping):
         assert user.conversations(account=account["id"])[0]["unreadCount"] == 1
         checked = hub.command("verify", "unread")
         assert checked.returncode == 0
+
+
+def test_history_goes_on_after_the_hub_was_killed_in_its_middle(own_hub):
+    hub = own_hub("history-kill")
+    user = hub.user()
+    workspace = Workspace(page=10)
+    now = time.time()
+    for number in range(400):
+        workspace.post(f"old {number}", at=now - 86_400 * 3 + number)
+    # So many pages take a while.
+    plain = workspace.answer
+    pages = []
+
+    def slow(call):
+        if call.path.endswith("conversations.history"):
+            time.sleep(0.1)
+            pages.append((call.query or call.form).get("cursor") or (call.query or call.form).get("latest"))
+        return plain(call)
+
+    workspace.server.answer = slow
+    with workspace.server:
+        account, secret = connect(hub, user, workspace, polling="on", historyDays=30)
+        for turn in range(1, 5):
+            wait_until(lambda: len(texts(user, account)) >= 60 * turn, 40, f"{60 * turn} messages")
+            hub.kill()
+            hub.start()
+        # While it goes on, news come.
+        event(hub, account, secret, workspace.post("new"))
+        polling = lambda: user.get(f"/api/accounts/{account['id']}")["polling"]
+        assert polling()["history"] == "due"
+        wait_until(lambda: polling()["history"] == "done", 60, "the history")
+        assert sorted(texts(user, account)) == sorted([f"old {n}" for n in range(400)] + ["new"])
+        assert user.unread()["totalUnread"] == 1
+        news = [e["data"]["message"]["text"] for e in user.events() if e["type"] == "new_message"]
+        assert news == ["new"]
+        place = user.conversations(account=account["id"])[0]
+        assert place["unreadCount"] == 1
+        by_text = {m["text"]: m["sentAt"] for m in user.messages(place["id"])}
+        for message in workspace.messages[::37]:
+            wanted = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(int(message["ts"].split(".")[0])))
+            assert by_text[message["text"]].startswith(wanted)
+        # It went on where it was: a page more for each kill, and not from the beginning.
+        assert len(pages) < 40 * 2, len(pages)
+        assert hub.command("verify", "unread").returncode == 0
+
+
+@pytest.mark.parametrize("polling", ["on", "auto"])
+def test_webhook_and_reading_at_once_double_nothing(sweeping, polling):
+    """Each message is told two or three times, by several deliveries at once, while it is read."""
+    import random
+    from concurrent.futures import ThreadPoolExecutor
+
+    hub = sweeping
+    user = hub.user()
+    workspace = Workspace(page=20)
+    dice = random.Random(3)
+    with workspace.server, ThreadPoolExecutor(6) as pool:
+        account, secret = connect(hub, user, workspace, polling=polling)
+        # The workspace's times are of whole seconds: what is said in this one would be from before.
+        time.sleep(1.1)
+        told = []
+        for number in range(150):
+            message = workspace.post(f"n{number}")
+            # Some no webhook tells of, some several.
+            for _ in range(dice.choice([0, 1, 1, 2, 3])):
+                told.append(pool.submit(event, hub, account, secret, message))
+            time.sleep(0.03)
+        for one in told:
+            one.result()
+        wait_until(lambda: len(texts(user, account)) >= 150, 70, "150 messages")
+        time.sleep(5)
+        found = texts(user, account)
+        assert len(found) == len(set(found)) == 150
+        assert user.unread()["totalUnread"] == 150
+        news = [e["data"]["message"]["text"] for e in user.events() if e["type"] == "new_message"]
+        assert len(news) == len(set(news)) == 150
+        state = user.get(f"/api/accounts/{account['id']}")["polling"]
+        assert state["role"] == ("live" if polling == "on" else "sweep")
+        counted = state["recoveredBySweep"]
+        assert (counted == 0) if polling == "on" else (0 < counted <= 150)
+        assert hub.command("verify", "unread").returncode == 0
+
+
+def test_a_message_of_which_nobody_knows_is_looked_for(own_hub):
+    """Its call had no answer, no webhook tells of it, and the next sweep would be after it was given up."""
+    hub = own_hub("doubted")
+    user = hub.user()
+    workspace = Workspace()
+    plain = workspace.answer
+    posted = []
+
+    def swallowing(call):
+        if not call.path.endswith("chat.postMessage"):
+            return plain(call)
+        posted.append(call.json)
+        message = workspace.post(call.json["text"]) | {"bot_id": "B1", "user": BOT, "metadata": call.json["metadata"]}
+        workspace.messages[-1] = message
+        return CUT
+
+    workspace.server.answer = swallowing
+    with workspace.server:
+        account, secret = connect(hub, user, workspace)
+        event(hub, account, secret, workspace.post("hello"))
+        wait_until(lambda: user.get(f"/api/accounts/{account['id']}")["polling"]["polledAt"], 20, "the first sweep")
+        time.sleep(1.1)
+        place = user.conversations(account=account["id"])[0]["id"]
+        message = user.post(f"/api/conversations/{place}/messages", {"text": "is it there?"}, expect=201)
+        state = lambda: user.get(f"/api/messages/{message['id']}")
+        wait_until(lambda: state()["status"] == "unknown", 20)
+        begin = time.monotonic()
+        wait_until(lambda: state()["status"] == "sent", 40, "the message is found")
+        assert time.monotonic() - begin < 35
+        assert state()["externalId"] == workspace.messages[-1]["ts"] and len(posted) == 1
+        assert len(user.messages(place)) == 2
+        # Nothing was recovered: it was the hub's own.
+        assert user.get(f"/api/accounts/{account['id']}")["polling"]["recoveredBySweep"] == 0

@@ -9,7 +9,7 @@ import time
 
 import psycopg
 
-from hub import Hub, unique, wait_until
+from hub import Hub, unique, wait_until, wrong_clock
 from platform_server import PlatformServer
 from postgres import Cluster
 
@@ -70,7 +70,7 @@ def connect(user, platform):
 
 
 def test_a_token_is_renewed_once_for_all_nodes():
-    platform = Rotating(lifetime=123)  # Renewed two minutes ahead: every three seconds.
+    platform = Rotating(lifetime=5)  # Renewed a fifth of that ahead: every four seconds.
     with Cluster("tokens") as server, platform.server:
         shared = {
             "DATABASE_URL": server.url,
@@ -145,3 +145,48 @@ def test_a_token_that_cannot_be_kept_is_used_and_kept_later(own_hub):
         wait_until(lambda: platform.renewals == 2, 20, "a renewal")
         assert platform.reused == 0
         assert user.get(f"/api/accounts/{account['id']}")["state"] == "connected"
+
+
+def test_a_token_of_a_short_life_is_used_all_the_same(own_hub):
+    """It lives for less than the time ahead of its end in which others are renewed."""
+    platform = Rotating(lifetime=60)
+    with platform.server:
+        hub = own_hub("short", SWEEP_INTERVAL="1")
+        user = hub.user()
+        account = connect(user, platform)
+        wait_until(lambda: platform.calls >= 20, 40, "calls with the token")
+        assert platform.renewals == 1 and platform.refused == 0
+        assert user.get(f"/api/accounts/{account['id']}")["state"] == "connected"
+
+
+def test_the_end_of_a_token_is_the_same_on_nodes_whose_clocks_differ():
+    """One is ten minutes ahead and one behind: what one has got is as fresh for the other."""
+    platform = Rotating(lifetime=900)
+    with Cluster("token-clocks") as server, platform.server:
+        shared = {
+            "DATABASE_URL": server.url,
+            "JWT_SECRET": unique("secret") * 3,
+            "ENCRYPTION_KEY": "55" * 32,
+            "SWEEP_INTERVAL": "1",
+        }
+        hubs = [Hub(f"clock{n}", **shared) for n in range(2)]
+        try:
+            for hub, seconds in zip(hubs, (-600, 600)):
+                hub.environment |= wrong_clock(seconds)
+                hub.jwt_secret = shared["JWT_SECRET"]
+            now = int(time.time())
+            user = hubs[0].start().user(iat=now - 700, exp=now + 3_600)
+            account = connect(user, platform)
+            # What the one that is behind has got, the one that is ahead uses.
+            for turn in range(2):
+                before = platform.calls
+                wait_until(lambda: platform.calls >= before + 6, 40, "calls with the token")
+                hubs[1 - turn].start()
+                hubs[turn].kill()
+            before = platform.calls
+            wait_until(lambda: platform.calls >= before + 6, 40, "calls with the token")
+            assert platform.renewals == 1 and platform.reused == 0 and platform.refused == 0, platform.renewals
+            assert user.get(f"/api/accounts/{account['id']}")["state"] == "connected"
+        finally:
+            for hub in hubs:
+                hub.close()

@@ -49,12 +49,53 @@ import Testing
     }
     let cursor: JSONValue = [
       "since": Self.begin, "begin": Self.begin, "until": Self.begin, "rooms": [["_id": "r", "t": "c"]],
+      "me": "hub",
     ]
     let answer = ChatJobs.answer(
       ["result": ["updated": [message("new", 5), message("old", -30)], "deleted": []], "success": true])
     let job = Self.job(cursor, ["server": "http://r", "accessToken": "T", "userId": "me"])
     let page = try #require(try Dialogue.poller("rocketchat").poll(job, after: [answer]).page)
     #expect(page.content.messages.map(\.externalID) == ["new"])
+    #expect(page.cursor["me"] == "hub")
+  }
+
+  @Test("Rocket.Chat: a cursor without the account's name learns it, and its reactions are known by it")
+  func ownReactions() throws {
+    let secrets = ["server": "http://r", "accessToken": "T", "userId": "me"]
+    let poller = try Dialogue.poller("rocketchat")
+    let old = Self.job(["since": Self.begin, "begin": Self.begin], secrets)
+    #expect(poller.poll(old, after: []).request?.url == "http://r/api/v1/me")
+    let me = ChatJobs.answer(["_id": "me", "username": "hub", "success": true])
+    let named = try #require(poller.poll(old, after: [me]).page)
+    #expect(named.hasMore && named.cursor["me"] == "hub" && named.cursor["since"] == Self.begin)
+
+    let time = JSONValue.string(Timestamp(seconds: Self.now + 5).rfc3339)
+    let reactions: JSONValue = [":+1:": ["usernames": ["hub", "ada"]]]
+    let message: JSONValue = [
+      "_id": "m", "rid": "r", "msg": "m", "ts": time, "_updatedAt": time, "u": ["_id": "ada"],
+      "reactions": reactions,
+    ]
+    let cursor: JSONValue = [
+      "since": Self.begin, "begin": Self.begin, "until": Self.begin, "rooms": [["_id": "r", "t": "c"]],
+      "me": "hub",
+    ]
+    let answer = ChatJobs.answer(["result": ["updated": [message], "deleted": []], "success": true])
+    let page = try #require(poller.poll(Self.job(cursor, secrets), after: [answer]).page)
+    let found = page.content.items.compactMap { item -> [String: Bool]? in
+      if case .reaction(let change) = item { [change.actor.id: change.isOwn] } else { nil }
+    }
+    #expect(found == [["ada": false], ["hub": true]])
+  }
+
+  @Test("Rocket.Chat: a list of rooms that is refused is no end of the history")
+  func refusedRooms() throws {
+    let secrets = AccountSecrets(["server": ["http://r"], "accessToken": ["T"], "userId": ["me"]])
+    let job = PollJob(
+      mode: .history(notBefore: Timestamp(seconds: Self.now - 86_400)), cursor: nil, account: nil,
+      secrets: secrets, now: Timestamp(seconds: Self.now), pace: 1)
+    let me = ChatJobs.answer(["_id": "me", "username": "hub", "success": true])
+    let refused = APIAnswer(status: 400, body: Array(#"{"success":false,"error":"no"}"#.utf8))
+    #expect(try Dialogue.poller("rocketchat").poll(job, after: [me, refused]).failure?.reason == "no")
   }
 
   @Test("LinkedIn: what overlaps is no news, and the oldest is told first")

@@ -33,7 +33,32 @@ import Testing
       headers: [APIField("ratelimit-reset", "7"), APIField("ratelimit-remaining", "0")], status: 200,
       seconds: 7),
     Case(headers: [], seconds: nil),
+    // The platform's clock is ten minutes ahead, or behind: its moments are by its own.
+    Case(
+      headers: [
+        APIField("Date", "Sat, 21 Nov 2026 00:10:00 GMT"),
+        APIField("Retry-After", "Sat, 21 Nov 2026 00:10:10 GMT"),
+      ], seconds: 10),
+    Case(
+      headers: [
+        APIField("Date", "Fri, 20 Nov 2026 23:50:00 GMT"), APIField("x-rate-limit-reset", "1795218660"),
+      ], seconds: 60),
+    Case(headers: [APIField("Date", "today"), APIField("ratelimit-reset", "7")], seconds: 7),
   ]
+
+  @Test("no time is too long, too short or none at all")
+  func bounds() {
+    func remedy(_ remedy: APIFailure.Remedy) -> APIFailure.Remedy { APIFailure("r", remedy).remedy }
+    #expect(remedy(.pauseAccount(seconds: 0)) == .pauseAccount(seconds: 1))
+    #expect(remedy(.pauseAccount(seconds: -3)) == .pauseAccount(seconds: 1))
+    #expect(remedy(.pauseAccount(seconds: .nan)) == .pauseAccount(seconds: 1))
+    #expect(remedy(.pauseAccount(seconds: 0.25)) == .pauseAccount(seconds: 0.25))
+    #expect(remedy(.pauseApp(seconds: 315_360_000)) == .pauseApp(seconds: 3_600))
+    #expect(remedy(.later(seconds: 1e300)) == .later(seconds: 3_600))
+    #expect(remedy(.later(seconds: .infinity)) == .later(seconds: 3_600))
+    #expect(remedy(.later(seconds: .nan)) == .later(seconds: 0))
+    #expect(remedy(.later(seconds: nil)) == .later(seconds: nil))
+  }
 
   @Test("reads each form", arguments: cases)
   func forms(test: Case) {

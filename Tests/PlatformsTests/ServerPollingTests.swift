@@ -177,7 +177,8 @@ import Testing
       "success": true,
       "update": [["_id": "r1", "t": "p", "fname": "Team", "lm": "2026-11-21T00:00:10.000Z"]],
     ])
-    let list = try #require(try Self.poll("rocketchat", mode, cursor: nil, [rooms]).page)
+    let me = Dialogue.answer(["success": true, "_id": "u1", "username": "hub"])
+    let list = try #require(try Self.poll("rocketchat", mode, cursor: nil, [me, rooms]).page)
     let ask = try #require(try Self.poll("rocketchat", mode, cursor: list.cursor).request)
     #expect(ask.line == "GET https://rc/api/v1/groups.history")
     let messages = Dialogue.answer([

@@ -54,7 +54,11 @@ import Testing
     let request = try #require(try step(message).request)
     #expect(request.line == "POST https://api.weixin.qq.com/cgi-bin/message/template/send")
     #expect(
-      request.json == ["touser": "oOpen1", "template_id": "T1", "data": ["a": ["value": "b"]]])
+      request.json == [
+        "touser": "oOpen1", "template_id": "T1", "data": ["a": ["value": "b"]], "client_msg_id": "0199-key",
+      ])
+    let named = OutboundMessage(extras: ["template": ["template_id": "T1", "client_msg_id": "mine"]])
+    #expect(try step(named).request?.json?["client_msg_id"] == "mine")
     let sent = Dialogue.answer(["errcode": 0, "errmsg": "ok", "msgid": 200_228_332])
     let receipt = try #require(try step(message, [sent]).receipt)
     let xml =

@@ -107,6 +107,26 @@ import Testing
   }
 
   @Test(
+    "a login that is busy needs nobody",
+    arguments: [
+      (-32, "Application reach limit calls per minute", .pauseAccount(seconds: 60)),
+      (-211, "Out of quota", .pauseAccount(seconds: 3_600)),
+      (-14_000, "System error, please try again later", .later(seconds: nil)),
+      (-14_014, "Invalid refresh token", .credentials(action: "authorise the app again at Zalo")),
+      (-14_020, "Expired refresh token", .credentials(action: "authorise the app again at Zalo")),
+      (-14_004, "Invalid secret key", .credentials(action: "authorise the app again at Zalo")),
+    ] as [(Int64, String, APIFailure.Remedy)])
+  func login(code: Int64, words: String, remedy: APIFailure.Remedy) throws {
+    let platform = try #require(PlatformCatalogue.named("zalo") as? any TokenPlatform)
+    let answer = Dialogue.answer(["error": .integer(code), "error_description": .string(words)])
+    guard case .failure(let failure) = platform.token(from: answer, now: Dialogue.now) else {
+      Issue.record("a token")
+      return
+    }
+    #expect(failure == APIFailure("\(code): \(words)", remedy))
+  }
+
+  @Test(
     "failures",
     arguments: [
       (-216, .renewToken), (-124, .renewToken), (-32, .pauseAccount(seconds: 60)),

@@ -94,6 +94,9 @@ struct RequestFields: Sendable {
     self.members = members
   }
 
+  /// All of them, in one form whatever the client's spelling was.
+  var document: [UInt8] { JSONValue.object(members).encoded() }
+
   func has(_ name: String) -> Bool { members[name] != nil }
 
   /// null when it is missing.

@@ -3,12 +3,9 @@ import HTTPServer
 import HTTPWire
 import JSON
 import Messaging
-import Security
 
 /// Writing to platforms: messages, changes of them, typing, read receipts, files to send.
 extension RouteTable {
-  private static let keyBytesMax = 255
-
   mutating func addMessages() {
     let parts = parts
     let store = parts.store
@@ -16,9 +13,11 @@ extension RouteTable {
     secured(.post, "/api/conversations/{id}/messages") { call in
       let fields = try call.body()
       try fields.allow(only: MessageDraft.members)
-      let key = try Self.idempotencyKey(call)
+      let conversation = try call.id("id")
+      let key = try IdempotencyKey(
+        call.request.headers["idempotency-key"], for: fields, in: conversation)
       let result = try await outbox.send(
-        try MessageDraft(fields), in: try call.id("id"), by: call.principal.key, key: key)
+        try MessageDraft(fields), in: conversation, by: call.principal.key, key: key)
       switch result {
       case .made(let id):
         return .json(
@@ -43,16 +42,6 @@ extension RouteTable {
     addPresence()
     addUploads()
     addOutbox()
-  }
-
-  /// The key with what it stands for: the request's path and body.
-  private static func idempotencyKey(_ call: APICall) throws(Problem) -> IdempotencyKey? {
-    guard let text = call.request.headers["idempotency-key"], !text.isEmpty else { return nil }
-    guard text.utf8.count <= keyBytesMax else {
-      throw .invalid("the Idempotency-Key has to be at most \(keyBytesMax) bytes")
-    }
-    return IdempotencyKey(
-      text: text, hash: Digest.sha256(Array(call.request.path.utf8) + [0] + call.request.body))
   }
 
   // MARK: Changes

@@ -13,9 +13,14 @@ package import Telemetry
 /// that may be used once is therefore used once. A token that the database cannot take at once is used from
 /// memory meanwhile, and none follows it before it is kept.
 package final class TokenKeeper: Sendable {
-  /// A token is renewed when it ends within this time.
+  /// A token is renewed when it ends within this time, or within a part of its life where that is short.
   private static let aheadSeconds: Int64 = 120
+  private static let aheadPart: Int64 = 5
   private static let saveTries = 60
+  /// Whoever renews is left alone for thirty seconds: then a refresh token would be used a second time.
+  private static let callSeconds = 20
+  /// Another node gets a token, or this one does for another call.
+  static let isBeingRenewed = APIFailure("the account's token is being renewed", .later(seconds: 1))
 
   /// A token that is not in the database yet.
   private struct Unsaved {
@@ -69,21 +74,26 @@ package final class TokenKeeper: Sendable {
   }
 
   private func isFresh(_ token: StoredToken) -> Bool {
-    token.expiresAt.seconds - clock.now().seconds > Self.aheadSeconds
+    let ahead = token.lifetime.map { min(Self.aheadSeconds, $0 / Self.aheadPart) } ?? Self.aheadSeconds
+    return token.expiresAt.seconds - clock.now().seconds > ahead
   }
 
   private func read(_ account: Account) async throws(APIFailure) -> StoredToken? {
     do {
-      guard let sealed = try await store.accountToken(account) else { return nil }
-      return try opened(sealed, account)
+      guard let kept = try await store.accountToken(account) else { return nil }
+      return try opened(kept, account)
     } catch {
       throw APIFailure("the account's token cannot be read", .later(seconds: nil))
     }
   }
 
   /// What was kept, unless it came from a grant that the account has not any more: new credentials count.
-  private func opened(_ sealed: [UInt8], _ account: Account) throws -> StoredToken? {
-    let token = try StoredToken(opening: sealed, account, keys)
+  private func opened(_ kept: SealedToken, _ account: Account) throws -> StoredToken? {
+    var token = try StoredToken(opening: kept.sealed, account, keys)
+    if let seconds = kept.secondsLeft {
+      // Whoever kept it may have had another clock: here it ends so long from now.
+      token.expiresAt = Timestamp(seconds: clock.now().seconds + Int64(seconds.rounded(.down)))
+    }
     return token.isOf(account) ? token : nil
   }
 
@@ -97,10 +107,10 @@ package final class TokenKeeper: Sendable {
     } catch {
       throw APIFailure("the account's token cannot be renewed now", .later(seconds: nil))
     }
-    guard claim.isMine else { throw APIFailure("the token is being renewed", .later(seconds: 1)) }
-    let current = claim.sealed.flatMap { try? opened($0, account) }
+    guard claim.isMine else { throw Self.isBeingRenewed }
+    let current = claim.kept.flatMap { try? opened($0, account) }
     // Somebody was faster.
-    if let current, current != known, isFresh(current) {
+    if let current, current.value != known?.value, isFresh(current) {
       await release(account)
       return current.value
     }
@@ -108,8 +118,8 @@ package final class TokenKeeper: Sendable {
       let token = try await fetch(account, source, refresh: current?.refresh)
       let stored = StoredToken(
         value: token.value, expiresAt: token.expiresAt, refresh: token.refresh ?? current?.refresh,
-        grant: StoredToken.grant(of: account))
-      await save(Unsaved(token: stored, replaced: claim.sealed), account)
+        grant: StoredToken.grant(of: account), lifetime: token.expiresAt.seconds - clock.now().seconds)
+      await save(Unsaved(token: stored, replaced: claim.kept?.sealed), account)
       return token.value
     } catch {
       await release(account)
@@ -120,10 +130,11 @@ package final class TokenKeeper: Sendable {
   private func fetch(
     _ account: Account, _ source: any TokenPlatform, refresh: String?
   ) async throws(APIFailure) -> AccessToken {
-    guard let request = source.tokenRequest(account.secrets, refresh: refresh, now: clock.now()) else {
+    guard var request = source.tokenRequest(account.secrets, refresh: refresh, now: clock.now()) else {
       throw APIFailure(
         "the account has nothing to get a token with", .credentials(action: "complete its credentials"))
     }
+    request.timeoutSeconds = min(request.timeoutSeconds, Self.callSeconds)
     let answer: APIAnswer
     do throws(CallFault) {
       answer = try await caller.call(request)
@@ -169,8 +180,8 @@ package final class TokenKeeper: Sendable {
 
   private func write(_ token: Unsaved, _ account: Account) async throws {
     try await store.saveToken(
-      account, sealed: token.token.sealed(account, keys), expiresAt: token.token.expiresAt,
-      replacing: token.replaced)
+      account, sealed: token.token.sealed(account, keys),
+      secondsLeft: Double(token.token.expiresAt.seconds - clock.now().seconds), replacing: token.replaced)
     forget(token, account)
   }
 
@@ -192,18 +203,22 @@ package final class TokenKeeper: Sendable {
 /// A token as it is kept.
 struct StoredToken: Equatable {
   let value: String
-  let expiresAt: Timestamp
+  /// By this node's clock.
+  var expiresAt: Timestamp
   let refresh: String?
   /// A digest of the refresh token that a person gave, from which all others followed.
   let grant: String?
+  /// Seconds for which it was given; nil: that was not kept.
+  let lifetime: Int64?
 
   private static let grantField = "refreshToken"
 
-  init(value: String, expiresAt: Timestamp, refresh: String?, grant: String?) {
+  init(value: String, expiresAt: Timestamp, refresh: String?, grant: String?, lifetime: Int64?) {
     self.value = value
     self.expiresAt = expiresAt
     self.refresh = refresh
     self.grant = grant
+    self.lifetime = lifetime
   }
 
   static func grant(of account: Account) -> String? {
@@ -220,13 +235,14 @@ struct StoredToken: Equatable {
     }
     self.init(
       value: value, expiresAt: Timestamp(seconds: end), refresh: json["refresh"]?.string,
-      grant: json["grant"]?.string)
+      grant: json["grant"]?.string, lifetime: json["lifetime"]?.integer)
   }
 
   func sealed(_ account: Account, _ keys: KeyRing) -> [UInt8] {
     var members: [String: JSONValue] = ["token": .string(value), "expiresAt": .integer(expiresAt.seconds)]
     members["refresh"] = refresh.map { .string($0) }
     members["grant"] = grant.map { .string($0) }
+    members["lifetime"] = lifetime.map { .integer($0) }
     return keys.seal(JSONValue.object(members).encoded(), context: Self.context(account))
   }
 

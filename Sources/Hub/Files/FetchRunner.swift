@@ -300,10 +300,11 @@ package struct FetchRunner: Sendable {
     case .failed(let reason): return try await fail(job, reason)
     case .later(let seconds, let reason, let counts):
       guard !counts || job.attempts < Self.attemptsMax else { return try await fail(job, reason) }
-      let wait =
-        seconds ?? Backoff.seconds(attempt: job.attempts, base: 2, limit: 3_600, random: HubNode.random())
-      let due = Timestamp(microseconds: clock.now().microseconds + Int64(wait * 1_000_000))
-      try await store.fileLater(job, node: node, due: due, reason: reason, counts: counts)
+      let backoff = Backoff.seconds(
+        attempt: job.attempts, base: 2, limit: 3_600, random: HubNode.random())
+      // What was told is the least; who is told nothing of use backs off all the same.
+      let wait = counts ? max(seconds ?? 0, backoff) : seconds ?? backoff
+      try await store.fileLater(job, node: node, waitSeconds: wait, reason: reason, counts: counts)
       metrics.fetched(job.platform, .later)
       return []
     }

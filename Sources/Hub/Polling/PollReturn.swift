@@ -91,7 +91,7 @@ package struct PollReturn: Sendable {
     switch failure.remedy {
     case .later(let seconds):
       if seconds == nil && failures >= Self.failuresTold { await trouble(poll, failure.reason) }
-      return (seconds ?? backoff, false)
+      return (seconds.map { max($0, 1) } ?? backoff, false)
     case .pauseAccount(let seconds), .pauseApp(let seconds):
       if let account = await account(poll) {
         if case .pauseApp = failure.remedy {

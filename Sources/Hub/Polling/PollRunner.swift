@@ -21,6 +21,7 @@ package struct PollRunner: Sendable {
   package let writers: [IngestWriter]
   package let caller: PlatformCaller
   package let mailboxes: MailboxConnector
+  package let pulse: NodePulse
   package let gate: RateGate
   package let tokens: TokenKeeper
   package let states: AccountStates
@@ -48,15 +49,18 @@ package struct PollRunner: Sendable {
     var found = false
     /// Since it failed no page was read.
     var isFailing: Bool
+    /// Since when it is known that the account is this node's.
+    var heldSince: LoopInstant
   }
 
   /// Reads until there is nothing more for now. Cancelling it ends it.
-  func read(_ poll: TakenPoll) async -> PollEnd {
-    let end = await attempt(poll)
+  /// - Parameter taken: when the account was asked for: it is this node's from then on.
+  func read(_ poll: TakenPoll, taken: LoopInstant) async -> PollEnd {
+    let end = await attempt(poll, taken)
     return Task.isCancelled ? .lost : end
   }
 
-  private func attempt(_ poll: TakenPoll) async -> PollEnd {
+  private func attempt(_ poll: TakenPoll, _ taken: LoopInstant) async -> PollEnd {
     guard let platform = PlatformCatalogue.named(poll.platform) as? any PolledPlatform,
       let pages = pages(of: platform)
     else { return .failed(APIFailure("this hub cannot poll \(poll.platform)")) }
@@ -75,7 +79,7 @@ package struct PollRunner: Sendable {
       account: account, platform: platform, poll: poll, pages: pages, end: loop.now + Self.holdMax,
       cursor: poll.cursor, historyCursor: poll.historyCursor,
       isHistoryDue: poll.isHistoryDue && platform.polling.hasHistory, sweepCursor: poll.sweepCursor,
-      isFailing: poll.failures > 0)
+      isFailing: poll.failures > 0, heldSince: taken)
     let end = await read(&reader)
     await pages.close()
     return end
@@ -96,6 +100,7 @@ package struct PollRunner: Sendable {
         let wait = Double(pause.microseconds - clock.now().microseconds) / 1_000_000
         return .failed(APIFailure("the platform wants the account to wait", .later(seconds: wait)))
       }
+      guard await isHeld(&reader) else { return Task.isCancelled ? .lost : .unavailable }
       switch await turn(&reader) {
       case .success(let goesOn):
         guard goesOn, loop.now < reader.end else { return .idle(found: reader.found) }
@@ -103,6 +108,16 @@ package struct PollRunner: Sendable {
       }
     }
     return .idle(found: true)
+  }
+
+  /// Whether the platform may be asked. A node that stood still may have lost the account meanwhile, and two
+  /// that ask at once disturb each other.
+  private func isHeld(_ reader: inout Reader) async -> Bool {
+    if pulse.isUnbroken(since: reader.heldSince) { return true }
+    let asked = LoopInstant.current()
+    guard let isHeld = try? await store.holds(reader.poll), isHeld else { return false }
+    reader.heldSince = asked
+    return true
   }
 
   /// One page, and one of history behind it. - Returns: whether the next follows at once.

@@ -46,19 +46,26 @@ package actor PollScheduler {
 
   package func run() async {
     while !isStopped {
-      if let lastTurn, loop.now - lastTurn > Self.silenceMax {
-        log.warning("the node was silent for too long: it lets go of the accounts that it reads")
-        letGo()
-        self.lastTurn = nil
-      }
+      listen()
+      let begin = loop.now
       do {
         try await turn()
-        lastTurn = loop.now
+        // A turn may last: the database was asked when it began, and it may have stood still since.
+        lastTurn = begin
+        listen()
       } catch {
         log.debug("accounts cannot be taken", ["error": .string("\(error)")])
       }
       try? await loop.sleep(for: Self.turnEvery)
     }
+  }
+
+  /// Lets go when the node was silent for so long that others may have taken over.
+  private func listen() {
+    guard let last = lastTurn, loop.now - last > Self.silenceMax else { return }
+    log.warning("the node was silent for too long: it lets go of the accounts that it reads")
+    letGo()
+    lastTurn = nil
   }
 
   /// Ends what is under way. What was read and not stored is read again by the next.
@@ -74,17 +81,18 @@ package actor PollScheduler {
       try await store.freePolls()
     }
     while !isStopped && running.count < runningMax {
+      let asked = LoopInstant.current()
       let taken = try await store.takePolls(
         node: node, limit: min(Self.takenAtOnce, runningMax - running.count))
-      for poll in taken { start(poll) }
+      for poll in taken { start(poll, taken: asked) }
       guard taken.count == Self.takenAtOnce else { return }
     }
   }
 
-  private func start(_ poll: TakenPoll) {
+  private func start(_ poll: TakenPoll, taken: LoopInstant) {
     lastTask += 1
     let id = lastTask
-    let reading = Task { await withTaskExecutorPreference(loop) { await runner.read(poll) } }
+    let reading = Task { await withTaskExecutorPreference(loop) { await runner.read(poll, taken: taken) } }
     running[id] = (poll.key, reading)
     // Of its own: giving back must happen when reading is cancelled too.
     Task { await withTaskExecutorPreference(loop) { await finish(poll, reading, id) } }

@@ -2,7 +2,6 @@ import Bytes
 import EventLoop
 import HTTPWire
 import JSON
-import Security
 package import SocketIOServer
 
 /// What a client event is answered with: an acknowledgement when one was asked for, otherwise an
@@ -149,16 +148,15 @@ extension RealtimeGateway: SocketIOApplication {
     else {
       return .failure(code: "invalid_request", message: "send_message takes {conversationId, text, ...}")
     }
-    let key = members["idempotencyKey"]?.string
+    let given = RequestFields(members)
     members["conversationId"] = nil
     members["idempotencyKey"] = nil
     do {
       let fields = RequestFields(members)
       try fields.allow(only: MessageDraft.members)
-      let body = JSONValue.object(members).encoded()
+      let key = try IdempotencyKey(given.text("idempotencyKey"), for: fields, in: conversation)
       let result = try await dependencies.outbox.send(
-        try MessageDraft(fields), in: conversation, by: principal.key,
-        key: key.map { IdempotencyKey(text: $0, hash: Digest.sha256(Array("\(conversation)".utf8) + body)) })
+        try MessageDraft(fields), in: conversation, by: principal.key, key: key)
       switch result {
       case .made(let id), .repeated(let id): return .success(["messageId": .string("\(id)")])
       }

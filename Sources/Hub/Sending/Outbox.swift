@@ -30,13 +30,18 @@ package struct Outbox: Sendable {
   func send(
     _ draft: MessageDraft, in conversation: UUIDv7, by user: UserKey, key: IdempotencyKey?
   ) async throws -> Result {
+    // What was made is there, whatever has become of the account, the window or the upload since.
+    if let key, let earlier = try await store.result(of: key, user) {
+      guard case .repeated(let id) = earlier else { throw Problem.idempotencyConflict }
+      return .repeated(id)
+    }
     let target = try await store.sendTarget(user, conversation: conversation, message: draft.replyTo)
     if draft.replyTo != nil && target.subject == nil {
       throw Problem.invalid("'replyTo' is no message of this conversation", field: "replyTo")
     }
     let (account, sender) = try await writable(target, user)
     var content = OutboundMessage(
-      text: draft.text, files: try await uploads.files(draft.files, tenant: user.tenant),
+      text: draft.text, files: try await uploads.files(draft.files, by: user),
       replyTo: target.subject?.externalID, replyThreadID: target.subject?.threadID,
       threadID: draft.threadID, extras: draft.extras)
     content.kind =

@@ -84,23 +84,25 @@ package actor OutboxWorker {
     if let recovered, loop.now - recovered < Self.recoverEvery { return }
     recovered = loop.now
     relay.publish(try await store.recoverJobs(waitSeconds: Self.doubtSeconds))
+    try await store.pollDoubted()
   }
 
   private func takeJobs() async throws {
     while !isStopped && running < Self.runningMax {
+      let asked = LoopInstant.current()
       let jobs = try await store.takeJobs(node: runner.node, limit: Self.runningMax - running)
       guard !jobs.isEmpty else { return }
-      for job in jobs { start(job) }
+      for job in jobs { start(job, taken: asked) }
     }
   }
 
-  private func start(_ job: OutboxJob) {
+  private func start(_ job: OutboxJob, taken: LoopInstant) {
     running += 1
-    Task { await withTaskExecutorPreference(loop) { await finish(job) } }
+    Task { await withTaskExecutorPreference(loop) { await finish(job, taken: taken) } }
   }
 
-  private func finish(_ job: OutboxJob) async {
-    await runner.run(job)
+  private func finish(_ job: OutboxJob, taken: LoopInstant) async {
+    await runner.run(job, taken: taken)
     running -= 1
     // The next of its conversation can go.
     look()

@@ -15,13 +15,14 @@ package struct SendRunner: Sendable {
   private static let callsMax = 40
   private static let showCallsMax = 4
   private static let attemptsMax = 10
-  private static let doubtSeconds: Int64 = 60
+  private static let doubtSeconds: Double = 60
   private static let recordTries = 60
 
   package let node: String
   package let store: HubStore
   package let caller: PlatformCaller
   package let mail: MailSender
+  package let pulse: NodePulse
   package let gate: RateGate
   package let tokens: TokenKeeper
   package let states: AccountStates
@@ -39,12 +40,15 @@ package struct SendRunner: Sendable {
     case failed(reason: String, canRetry: Bool)
     case later(seconds: Double, reason: String, counts: Bool)
     case unknown(String)
+    /// It is another node's by now, which says what came of it.
+    case lost
   }
 
-  func run(_ job: OutboxJob) async {
+  /// - Parameter taken: when the job was asked for: it is this node's from then on.
+  func run(_ job: OutboxJob, taken: LoopInstant) async {
     let outcome: Outcome
     do {
-      outcome = try await attempt(job)
+      outcome = try await attempt(job, taken)
     } catch {
       outcome = .later(seconds: 5, reason: "the hub cannot reach its database", counts: false)
     }
@@ -64,7 +68,7 @@ package struct SendRunner: Sendable {
 
   // MARK: One attempt
 
-  private func attempt(_ job: OutboxJob) async throws -> Outcome {
+  private func attempt(_ job: OutboxJob, _ taken: LoopInstant) async throws -> Outcome {
     guard let platform = PlatformCatalogue.named(job.platform) as? any SendingPlatform else {
       return .failed(reason: "this hub cannot write to \(job.platform)", canRetry: false)
     }
@@ -85,12 +89,13 @@ package struct SendRunner: Sendable {
       return .failed(reason: "the conversation is no longer there for its sender", canRetry: false)
     }
     var renewed = false
+    var held = taken
     while true {
       let token: String?
       do throws(APIFailure) {
         token = try await tokens.token(for: account, platform, renew: renewed)
       } catch {
-        return await self.outcome(of: error, job, account)
+        return await outcome(ofToken: error, job, account)
       }
       let send = SendJob(
         action: links.published(job.action, now: clock.now()), conversation: target.conversation,
@@ -99,9 +104,10 @@ package struct SendRunner: Sendable {
         lastInboundDetails: target.lastInboundDetails, lastInboundThreadID: target.lastInboundThreadID,
         account: account.externalID,
         secrets: account.secrets, token: token, key: "\(job.id)", now: clock.now())
-      switch await dialogue(platform, send, job) {
-      case .success(let receipt): return .sent(receipt)
-      case .failure(let failure):
+      switch try await dialogue(platform, send, job, &held) {
+      case nil: return .lost
+      case .success(let receipt)?: return .sent(receipt)
+      case .failure(let failure)?:
         if failure.remedy == .renewToken && !renewed {
           renewed = true
           continue
@@ -111,13 +117,25 @@ package struct SendRunner: Sendable {
     }
   }
 
-  /// Call after call until the platform says how it ended.
+  /// Whether the next call may be made: a node that stood still may have lost the job meanwhile.
+  /// - Parameter held: when it was this node's for certain.
+  private func isHeld(_ job: OutboxJob, _ held: inout LoopInstant) async throws -> Bool {
+    if pulse.isUnbroken(since: held) { return true }
+    let asked = LoopInstant.current()
+    guard try await store.holds(job, node: node) else { return false }
+    held = asked
+    return true
+  }
+
+  /// Call after call until the platform says how it ended. nil: the job is another node's by now.
   private func dialogue(
-    _ platform: any SendingPlatform, _ send: SendJob, _ job: OutboxJob
-  ) async -> Result<SendReceipt, APIFailure> {
+    _ platform: any SendingPlatform, _ send: SendJob, _ job: OutboxJob, _ held: inout LoopInstant
+  ) async throws -> Result<SendReceipt, APIFailure>? {
     var answers: [APIAnswer] = []
     for _ in 0..<Self.callsMax {
-      switch platform.next(send, after: answers) {
+      let step = platform.next(send, after: answers)
+      if step.isRequest, try await !isHeld(job, &held) { return nil }
+      switch step {
       case .done(let receipt): return .success(receipt)
       case .failed(let failure): return .failure(failure)
       case .call(let request):
@@ -176,12 +194,19 @@ package struct SendRunner: Sendable {
     }
   }
 
+  /// A token that another node is getting is no attempt: the platform was not asked.
+  private func outcome(ofToken failure: APIFailure, _ job: OutboxJob, _ account: Account) async -> Outcome {
+    if failure == TokenKeeper.isBeingRenewed {
+      return .later(seconds: 1, reason: failure.reason, counts: false)
+    }
+    return await outcome(of: failure, job, account)
+  }
+
+  /// What the platform says is the least to wait: who says nothing of use is left alone longer each time.
   private func retry(_ job: OutboxJob, _ reason: String, _ seconds: Double?) -> Outcome {
     guard job.attempts < Self.attemptsMax else { return .failed(reason: reason, canRetry: true) }
-    let wait =
-      seconds
-      ?? Backoff.seconds(attempt: job.attempts, base: 1, limit: 300, random: HubNode.random())
-    return .later(seconds: wait, reason: reason, counts: true)
+    let backoff = Backoff.seconds(attempt: job.attempts, base: 1, limit: 300, random: HubNode.random())
+    return .later(seconds: max(seconds ?? 0, backoff), reason: reason, counts: true)
   }
 
   // MARK: Writing it down
@@ -213,12 +238,11 @@ package struct SendRunner: Sendable {
     case .failed(let reason, let canRetry):
       return try await store.jobFailed(job, node: node, reason: reason, canRetry: canRetry)
     case .later(let seconds, let reason, let counts):
-      let due = Timestamp(microseconds: now.microseconds + Int64(seconds * 1_000_000))
-      try await store.jobLater(job, node: node, due: due, reason: reason, counts: counts)
+      try await store.jobLater(job, node: node, waitSeconds: seconds, reason: reason, counts: counts)
       return []
     case .unknown(let reason):
-      let until = Timestamp(microseconds: now.microseconds + Self.doubtSeconds * 1_000_000)
-      return try await store.jobUnknown(job, node: node, until: until, reason: reason)
+      return try await store.jobUnknown(job, node: node, waitSeconds: Self.doubtSeconds, reason: reason)
+    case .lost: return []
     }
   }
 
@@ -255,6 +279,8 @@ package struct SendRunner: Sendable {
     case .sent: metrics.sent(job.platform, .sent)
     case .later: metrics.sent(job.platform, .later)
     case .unknown: metrics.sent(job.platform, .unknown)
+    case .lost:
+      log.warning("a job was lost to another node", ["job": .string("\(job.id)")])
     case .failed(let reason, _):
       metrics.sent(job.platform, .failed)
       log.info(

@@ -8,13 +8,13 @@ package struct Uploads: Sendable {
   package let files: any FileStore
   package let ids: IDSource
 
-  /// - Throws: `Problem` for an upload that is not the tenant's.
-  func files(_ drafts: [MessageDraft.File], tenant: String) async throws -> [OutboundFile] {
+  /// - Throws: `Problem` for an upload that is not the user's.
+  func files(_ drafts: [MessageDraft.File], by user: UserKey) async throws -> [OutboundFile] {
     var found: [OutboundFile] = []
     for draft in drafts {
       switch draft {
       case .upload(let id):
-        guard let file = try await store.upload(id, tenant: tenant) else {
+        guard let file = try await store.upload(id, of: user) else {
           throw Problem.invalid("there is no upload \(id)", field: "attachments")
         }
         found.append(file)

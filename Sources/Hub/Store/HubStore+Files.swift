@@ -79,11 +79,11 @@ extension HubStore {
   }
 
   package func fileLater(
-    _ job: FetchJob, node: String, due: Timestamp, reason: String, counts: Bool
+    _ job: FetchJob, node: String, waitSeconds: Double, reason: String, counts: Bool
   ) async throws {
     _ = try await writer.query(
       "SELECT file_later($1, $2, $3, $4, $5, $6, $7, $8)",
-      Self.place(job, node) + [.timestamp(PostgresTimestamp(due)), .text(reason), .bool(counts)])
+      Self.place(job, node) + [.double(waitSeconds), .text(reason), .bool(counts)])
   }
 
   /// Files that nodes which are gone had taken are free again.

@@ -146,6 +146,15 @@ extension HubStore {
     }
   }
 
+  /// What came of an earlier request with the key; nil: nothing is known of it yet.
+  func result(of key: IdempotencyKey, _ user: UserKey) async throws -> IdempotencyOutcome? {
+    let rows = try await writer.query(
+      "SELECT result_id, hash = $4 FROM idempotency_keys WHERE tenant_id = $1 AND user_id = $2 AND key = $3",
+      [.text(user.tenant), .text(user.user), .text(key.text), .bytes(key.hash)])
+    guard let row = rows.first else { return nil }
+    return try row.bool(1) ? .repeated(try row.uuid(0)) : .conflict
+  }
+
   /// Makes a job that is no message.
   /// - Throws: `IdempotencyOutcome`, `HubStoreError.notFound`.
   package func queueAction(
@@ -231,14 +240,14 @@ extension HubStore {
       ])
   }
 
+  /// - Parameter waitSeconds: from now on, by the database's clock, which decides what is due.
   package func jobLater(
-    _ job: OutboxJob, node: String, due: Timestamp, reason: String, counts: Bool
+    _ job: OutboxJob, node: String, waitSeconds: Double, reason: String, counts: Bool
   ) async throws {
     _ = try await writer.query(
       "SELECT job_later($1, $2, $3, $4, $5, $6)",
       [
-        .text(job.tenant), .uuid(job.id), .text(node), .timestamp(PostgresTimestamp(due)), .text(reason),
-        .bool(counts),
+        .text(job.tenant), .uuid(job.id), .text(node), .double(waitSeconds), .text(reason), .bool(counts),
       ])
   }
 
@@ -251,13 +260,19 @@ extension HubStore {
   }
 
   package func jobUnknown(
-    _ job: OutboxJob, node: String, until: Timestamp, reason: String
+    _ job: OutboxJob, node: String, waitSeconds: Double, reason: String
   ) async throws -> [UserEvent] {
     try await change(
       "SELECT * FROM job_unknown($1, $2, $3, $4, $5)",
-      [
-        .text(job.tenant), .uuid(job.id), .text(node), .timestamp(PostgresTimestamp(until)), .text(reason),
-      ])
+      [.text(job.tenant), .uuid(job.id), .text(node), .double(waitSeconds), .text(reason)])
+  }
+
+  /// Whether the job is still this node's.
+  package func holds(_ job: OutboxJob, node: String) async throws -> Bool {
+    try await writer.query(
+      "SELECT 1 FROM outbox WHERE tenant_id = $1 AND id = $2 AND state = 'sending' AND node = $3",
+      [.text(job.tenant), .uuid(job.id), .text(node)]
+    ).first != nil
   }
 
   /// Jobs of nodes that are gone, and unknown ones whose time is up.

@@ -97,8 +97,8 @@ extension HubStore {
     ).map { (try $0.string(0), try $0.int(1)) }
   }
 
-  package func pollSoon(tenant: String, account: UUIDv7) async throws {
-    _ = try await writer.query("SELECT poll_soon($1, $2)", [.text(tenant), .uuid(account)])
+  package func pollDoubted() async throws {
+    _ = try await writer.query("SELECT poll_doubted()", [])
   }
 
   package func beginSweep(_ poll: TakenPoll) async throws {
@@ -135,6 +135,8 @@ extension HubStore {
 /// The statement that moves a cursor, alone or in the transaction that stores a page.
 enum PollStatement {
   static let sql = "SELECT poll_page($1, $2, $3, $4, $5, $6, $7)"
+  /// What the statement ends a transaction with that would store a page of another node's account.
+  static let heldByAnother = "HB410"
 
   /// - Parameter delivery: the page's line of the ledger; nil: it held nothing.
   static func binds(

@@ -13,10 +13,11 @@ extension HubStore {
       ])
   }
 
-  /// nil: there is none, or it is another tenant's.
-  func upload(_ id: UUIDv7, tenant: String) async throws -> OutboundFile? {
+  /// nil: there is none, or it is another user's.
+  func upload(_ id: UUIDv7, of user: UserKey) async throws -> OutboundFile? {
     let rows = try await writer.query(
-      "SELECT file FROM uploads WHERE tenant_id = $1 AND id = $2", [.text(tenant), .uuid(id)])
+      "SELECT file FROM uploads WHERE tenant_id = $1 AND id = $2 AND user_id = $3",
+      [.text(user.tenant), .uuid(id), .text(user.user)])
     guard let text = try rows.first?.bytes(0) else { return nil }
     return try OutboundFile(json: JSONValue(parsing: text))
   }

@@ -128,7 +128,8 @@ package actor IngestWriter {
   }
 
   /// Commits one group. A group that the database refuses for its content is halved until the one
-  /// delivery at fault is alone; that one is kept as dead, the others are stored.
+  /// delivery at fault is alone; that one is kept as dead, the others are stored. So is one with a page of an
+  /// account that another node reads by now; the page is not stored at all.
   private func commit(_ group: [Waiting]) async {
     let start = LoopInstant.current()
     do {
@@ -143,7 +144,8 @@ package actor IngestWriter {
   }
 
   private func recover(_ group: [Waiting], from error: PostgresError) async {
-    guard error.isDataFault else {
+    let isForeign = error.sqlState == PollStatement.heldByAnother
+    guard error.isDataFault || isForeign else {
       metrics.commitFailed()
       log.warning(
         "a group was not committed",
@@ -159,6 +161,10 @@ package actor IngestWriter {
       return
     }
     guard let waiting = group.first else { return }
+    if isForeign {
+      waiting.continuation.resume(throwing: Refusal.unavailable("the account is read by another node"))
+      return
+    }
     let delivery = waiting.delivery
     if delivery.outcome == .done || !delivery.items.isEmpty {
       log.warning(

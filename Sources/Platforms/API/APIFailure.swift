@@ -22,6 +22,20 @@ package struct APIFailure: Error, Sendable, Equatable {
     case unknown
     /// The cursor is no longer good: begin anew, and find what was missed by reading history.
     case restart
+
+    /// With times that make sense, whatever a platform says: a pause of nothing would be none.
+    var bounded: Remedy {
+      switch self {
+      case .later(let seconds): .later(seconds: seconds.map { RetryAfter.bounded($0, least: 0) })
+      case .pauseAccount(let seconds): .pauseAccount(seconds: Self.pause(seconds))
+      case .pauseApp(let seconds): .pauseApp(seconds: Self.pause(seconds))
+      case .none, .renewToken, .credentials, .unknown, .restart: self
+      }
+    }
+
+    private static func pause(_ seconds: Double) -> Double {
+      seconds >= 0.1 ? RetryAfter.bounded(seconds, least: 0.1) : 1
+    }
   }
 
   /// For people, in the platform's words where it has some.
@@ -30,7 +44,7 @@ package struct APIFailure: Error, Sendable, Equatable {
 
   package init(_ reason: String, _ remedy: Remedy = .none) {
     self.reason = MessageText.sanitised(reason, bytesMax: 500)
-    self.remedy = remedy
+    self.remedy = remedy.bounded
   }
 
   /// What an answer means by its status alone. Platforms that say more in the body look there first.
@@ -60,10 +74,18 @@ package enum RetryAfter {
 
   /// - Returns: nil when the answer does not say.
   package static func seconds(_ answer: APIAnswer, now: Timestamp) -> Double? {
+    // Its moments are by its own clock.
+    let now =
+      answer.header("date").flatMap { HTTPDate.parse($0) }.map { Timestamp(seconds: Int64($0)) } ?? now
     let wait =
       header(answer, now) ?? reset(answer, "x-ratelimit-reset-after").flatMap { $0 }
       ?? epoch(answer, now)
-    return wait.map { min(max($0, 0), secondsMax) }
+    return wait.map { bounded($0, least: 0) }
+  }
+
+  package static func bounded(_ seconds: Double, least: Double) -> Double {
+    // What is no number is as good as nothing said.
+    seconds.isNaN ? least : min(max(seconds, least), secondsMax)
   }
 
   /// RFC 9110 10.2.3: seconds, or a date. Some platforms send decimals.

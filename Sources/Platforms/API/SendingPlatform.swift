@@ -85,6 +85,14 @@ package enum SendStep: Sendable, Equatable {
   case mail(MailDraft)
   case done(SendReceipt)
   case failed(APIFailure)
+
+  /// Whether somebody is asked.
+  package var isRequest: Bool {
+    switch self {
+    case .call, .mail: true
+    case .done, .failed: false
+    }
+  }
 }
 
 /// What the platform said of what it did.

@@ -13,11 +13,16 @@ struct RocketChatMessage {
   private let message: JSONReader
   private let conversation: ConversationRef
   private let own: String?
+  private let ownName: String?
 
-  init(_ message: JSONReader, conversation: ConversationRef, own: String?) {
+  /// - Parameters:
+  ///   - own: the account's user id.
+  ///   - ownName: its user name, by which reactions name it.
+  init(_ message: JSONReader, conversation: ConversationRef, own: String?, ownName: String?) {
     self.message = message
     self.conversation = conversation
     self.own = own
+    self.ownName = ownName
   }
 
   func items() throws(NormaliseError) -> [InboundItem] {
@@ -78,11 +83,14 @@ struct RocketChatMessage {
     return files
   }
 
+  /// A message tells the reactions that it has, not those that were taken back: of the account alone it is
+  /// known that it has none.
   private func reactions(_ id: String) throws(NormaliseError) -> [InboundItem] {
-    guard let all = try message.object("reactions") else { return [] }
     let sent = try sentAt()
     let at = RocketChatEvent.moment(message["_updatedAt"]) ?? sent
     var byUser: [String: [String]] = [:]
+    if let ownName, !ownName.isEmpty, at != sent { byUser[ownName] = [] }
+    let all = try message.object("reactions") ?? JSONReader([:])
     for name in all.members.keys.sorted() {
       let emoji = EmojiName.sign(MessageText.sanitised(name, bytesMax: 120))
       for user in try all.object(name)?.ids("usernames") ?? [] { byUser[user, default: []].append(emoji) }
@@ -91,7 +99,7 @@ struct RocketChatMessage {
       .reaction(
         ReactionChange(
           conversation: conversation, externalID: id, actor: Person(id: user, name: user),
-          change: .replace(emoji), at: at))
+          isOwn: user == ownName, change: .replace(emoji), at: at))
     }
   }
 }

@@ -6,6 +6,8 @@ import Messaging
 /// since the last round (`chat.syncMessages`): new messages, edits, deletions, reactions.
 extension RocketChatPlatform: PollingPlatform {
   private static let pageMax = 100
+  /// Of a cursor: the account's user name. It is asked for once in each.
+  private static let nameMember = "me"
 
   var polling: PollingPlan {
     PollingPlan(role: .primary, intervalMin: 3, intervalMax: 60, hasHistory: true)
@@ -18,7 +20,7 @@ extension RocketChatPlatform: PollingPlatform {
       case .failure(let failure) = RocketChatAPI.result(answer, isRepeatable: true, now: job.now)
     {
       // A room that the user was taken out of must not hold up the others.
-      let isRoom = answers.count > 1 || job.cursor?["rooms"] != nil
+      let isRoom = job.cursor?["rooms"] != nil || (job.mode == .live && answers.count > 1)
       guard isRoom, failure.remedy == .none else { return .failed(failure) }
     }
     return switch job.mode {
@@ -33,6 +35,10 @@ extension RocketChatPlatform: PollingPlatform {
     var rest = answers[...]
     var round = RoomRound(job.cursor)
     if round.since == nil { return begin(job, answers) }
+    guard name(in: job) != nil else {
+      guard let answer = answers.first else { return .call(me(job)) }
+      return .page(PollPage(cursor: cursor(round.json, Self.name(in: answer)), hasMore: true))
+    }
     if !round.isUnderWay {
       guard let answer = rest.popFirst() else { return .call(rooms(job)) }
       guard let list = answer.json?["update"]?.array else { return .failed(.unreadable("list of rooms")) }
@@ -40,7 +46,7 @@ extension RocketChatPlatform: PollingPlatform {
       let fresh = list.compactMap { RocketChatRoom($0) }
         .filter { round.mayHaveNews($0.lastMessageAt, now: time) }
       round.begin(at: time, rooms: fresh.map(\.json))
-      if !round.isUnderWay { return .page(PollPage(cursor: .object(round.json))) }
+      if !round.isUnderWay { return .page(PollPage(cursor: cursor(round.json, name(in: job)))) }
     }
     let page = round.page.compactMap { RocketChatRoom($0) }
     guard rest.count >= page.count else {
@@ -50,13 +56,28 @@ extension RocketChatPlatform: PollingPlatform {
     var content = Normalised()
     for (room, answer) in zip(page, rest) { add(answer, room, job, to: &content) }
     round.advance()
-    return .page(PollPage(round.news(content), cursor: .object(round.json), hasMore: round.isUnderWay))
+    return .page(
+      PollPage(
+        round.news(content), cursor: cursor(round.json, name(in: job)), hasMore: round.isUnderWay))
   }
 
   private func begin(_ job: PollJob, _ answers: [APIAnswer]) -> PollStep {
-    guard let answer = answers.first else { return .call(RocketChatAPI.call("GET", "me", job.secrets)) }
-    return .page(
-      PollPage(cursor: .object(RoomRound(since: RoomRound.start(of: answer, job)).json)))
+    guard let answer = answers.first else { return .call(me(job)) }
+    let round = RoomRound(since: RoomRound.start(of: answer, job))
+    return .page(PollPage(cursor: cursor(round.json, Self.name(in: answer))))
+  }
+
+  // MARK: The account's own name
+
+  private func me(_ job: PollJob) -> APIRequest { RocketChatAPI.call("GET", "me", job.secrets) }
+
+  private func name(in job: PollJob) -> String? { job.cursor?[Self.nameMember]?.string }
+
+  /// A server that does not tell it is not asked again.
+  private static func name(in answer: APIAnswer) -> String { answer.json?["username"]?.string ?? "" }
+
+  private func cursor(_ members: [String: JSONValue], _ name: String?) -> JSONValue {
+    .object(members.merging([Self.nameMember: .string(name ?? "")]) { $1 })
   }
 
   private func rooms(_ job: PollJob) -> APIRequest { RocketChatAPI.call("GET", "rooms.get", job.secrets) }
@@ -87,7 +108,9 @@ extension RocketChatPlatform: PollingPlatform {
     let own = job.secrets.first(RocketChatAPI.userField)
     for message in messages.compactMap(\.object) {
       content.read { () throws(NormaliseError) in
-        try RocketChatMessage(JSONReader(message), conversation: room.conversation, own: own).items()
+        try RocketChatMessage(
+          JSONReader(message), conversation: room.conversation, own: own, ownName: name(in: job)
+        ).items()
       }
     }
   }
@@ -97,12 +120,14 @@ extension RocketChatPlatform: PollingPlatform {
   /// The first page lists the rooms; then a page is one answer of one room.
   private func history(_ job: PollJob, _ answers: [APIAnswer], notBefore: Timestamp) -> PollStep {
     guard let rooms = job.cursor?["rooms"]?.array else {
-      guard let answer = answers.first else { return .call(self.rooms(job)) }
+      guard let first = answers.first else { return .call(me(job)) }
+      guard let answer = answers.dropFirst().first else { return .call(self.rooms(job)) }
       let list = (answer.json?["update"]?.array ?? []).compactMap { RocketChatRoom($0) }
         .filter { $0.lastMessageAt.map { $0 >= notBefore } ?? false }
         .sorted { ($0.lastMessageAt ?? .earliest) > ($1.lastMessageAt ?? .earliest) }
         .prefix(RoomRound.roomsMax)
-      return .page(PollPage(cursor: ["rooms": .array(list.map(\.json))], hasMore: !list.isEmpty))
+      let members: [String: JSONValue] = ["rooms": .array(list.map(\.json))]
+      return .page(PollPage(cursor: cursor(members, Self.name(in: first)), hasMore: !list.isEmpty))
     }
     guard let room = rooms.first.flatMap({ RocketChatRoom($0) }) else {
       return .page(PollPage(cursor: job.cursor ?? [:]))
@@ -125,6 +150,6 @@ extension RocketChatPlatform: PollingPlatform {
     let left = isOver ? Array(rooms.dropFirst()) : rooms
     var members: [String: JSONValue] = ["rooms": .array(left)]
     members["latest"] = isOver ? nil : oldest.map { .string($0) }
-    return .page(PollPage(content, cursor: .object(members), hasMore: !left.isEmpty))
+    return .page(PollPage(content, cursor: cursor(members, name(in: job)), hasMore: !left.isEmpty))
   }
 }

@@ -169,7 +169,8 @@ extension TeamsGraphPlatform: SendingPlatform {
     }
     let document = JSONValue.object(members)
     return GraphAPI.call(
-      "POST", room.messages(thread: message.threadID ?? message.replyTo), job.secrets, token: job.token,
+      "POST", room.messages(thread: message.threadID ?? message.replyThreadID ?? message.replyTo),
+      job.secrets, token: job.token,
       body: places.isEmpty ? .json(document) : .jsonWithFiles(document, places), timeoutSeconds: 60)
   }
 

@@ -98,6 +98,8 @@ extension WeChatPlatform: SendingPlatform {
     var members: [String: JSONValue] = ["touser": .string(job.conversation.externalID)]
     if let template = message.extras?["template"]?.object {
       members.merge(template) { own, _ in own }
+      // For ten minutes WeChat sends one of a person and this once: when a doubted one is sent again by hand.
+      members["client_msg_id"] = members["client_msg_id"] ?? .string(job.key)
       return WeChatAPI.call(
         "message/template/send", job, body: .json(.object(members)), isRepeatable: false)
     }

@@ -55,6 +55,27 @@ enum ZaloAPI {
     return .failure(failure(code, json["message"]?.string, secrets, isRepeatable: isRepeatable))
   }
 
+  /// Limits of a minute, or quotas, which are of a day.
+  private static func pause(_ code: Int64) -> APIFailure.Remedy {
+    .pauseAccount(seconds: code == -32 ? 60 : RetryAfter.secondsMax)
+  }
+
+  /// What Zalo's login said instead of a token. A person is needed only where the grant is at fault: that it
+  /// is busy, or was asked too often, passes.
+  static func tokenFailure(_ code: Int64, _ words: String?) -> APIFailure {
+    let reason = "\(code): \(words ?? "no token")"
+    if [-32, -211, -218].contains(code) { return APIFailure(reason, pause(code)) }
+    let said = (words ?? "").lowercased()
+    if passing.contains(where: { said.contains($0) }) { return APIFailure(reason, .later(seconds: nil)) }
+    return APIFailure(reason, .credentials(action: "authorise the app again at Zalo"))
+  }
+
+  /// Words of errors that are nobody's fault. The numbers of the login are not all known.
+  private static let passing = [
+    "limit", "too many", "try again", "retry", "system", "internal", "busy", "timeout", "timed out",
+    "unavailable",
+  ]
+
   private static func failure(
     _ code: Int64, _ words: String?, _ secrets: AccountSecrets, isRepeatable: Bool
   ) -> APIFailure {
@@ -63,9 +84,7 @@ enum ZaloAPI {
     case -216, -220, -124:
       let action = "give the account a new access token, or a refresh token"
       return APIFailure(reason, hasGrant(secrets) ? .renewToken : .credentials(action: action))
-    case -32: return APIFailure(reason, .pauseAccount(seconds: 60))
-    // Quotas are of a day.
-    case -211, -218: return APIFailure(reason, .pauseAccount(seconds: RetryAfter.secondsMax))
+    case -32, -211, -218: return APIFailure(reason, pause(code))
     case -204, -205, -209, -212, -219, -221, -224:
       return APIFailure(reason, .credentials(action: "see at Zalo what the account or its app may do"))
     // "Sending failed", and no more.
@@ -102,9 +121,7 @@ extension ZaloPlatform: TokenPlatform {
       }
       let words =
         json?["error_description"]?.string ?? json?["error_reason"]?.string ?? json?["error_name"]?.string
-      return .failure(
-        APIFailure(
-          "\(code): \(words ?? "no token")", .credentials(action: "authorise the app again at Zalo")))
+      return .failure(ZaloAPI.tokenFailure(code, words))
     }
     let given = json?["expires_in"]?.integer ?? json?["expires_in"]?.string.flatMap { Int64($0) } ?? 3_600
     return .success(

@@ -21,15 +21,15 @@ from contracts.postmark import Postmark
 from contracts.reddit import Reddit, RedditComments
 from contracts.rocketchat import RocketChat
 from contracts.sendgrid import SendGrid
-from contracts.signal import Signal
+from contracts.signal import Signal, SignalGroup
 from contracts.slack import RotatingSlack, Slack, ThreadedSlack
 from contracts.teams import Teams, TeamsChannel
-from contracts.teams_graph import TeamsGraph
+from contracts.teams_graph import TeamsGraph, TeamsGraphChannel
 from contracts.telegram import Telegram, TelegramBusiness, TelegramTopic
 from contracts.twilio import Twilio, TwilioConversation, TwilioWhatsApp
 from contracts.viber import Viber
-from contracts.vonage import Vonage
-from contracts.wechat import WeChat
+from contracts.vonage import Vonage, VonageSMS
+from contracts.wechat import WeChat, WeChatTemplate
 from contracts.whatsapp import WhatsApp, WhatsAppUser
 from contracts.x import RefreshingX, X
 from contracts.zalo import Zalo
@@ -79,4 +79,8 @@ CONTRACTS = {
     "zalo": Zalo,
     "kakaotalk": KakaoTalk,
     "teams-graph": TeamsGraph,
+    "teams-graph-channel": TeamsGraphChannel,
+    "signal-group": SignalGroup,
+    "vonage-sms": VonageSMS,
+    "wechat-template": WeChatTemplate,
 }

@@ -26,8 +26,11 @@ from contracts.base import (
 
 NUMBER = "+33123456789"
 PERSON = "b1b1b1b1-0000-4000-8000-000000000001"
+# A group as signal-cli has it, and as the interface names it: encoded once more.
+GROUP = base64.b64encode(bytes(range(32))).decode()
+GROUP_NAME = "group." + base64.b64encode(GROUP.encode()).decode()
 SEND = obj(
-    {"number": one_of(NUMBER), "recipients": array(one_of(PERSON))},
+    {"number": one_of(NUMBER), "recipients": array(string(), 1)},
     message=string(least=0),
     base64_attachments=array(string()),
     sticker=STRING,
@@ -42,9 +45,10 @@ SEND = obj(
     link_preview={},
     view_once=BOOLEAN,
 )
-RECIPIENT = {"recipient": one_of(PERSON)}
+RECIPIENT = {"recipient": STRING}
 REACTION = obj(RECIPIENT | {"reaction": STRING, "target_author": STRING, "timestamp": INTEGER})
-RECEIPT = obj(RECIPIENT | {"receipt_type": one_of("read", "viewed"), "timestamp": INTEGER})
+# A receipt goes to who wrote, also in a group.
+RECEIPT = obj({"recipient": one_of(PERSON), "receipt_type": one_of("read", "viewed"), "timestamp": INTEGER})
 FILE = re.compile(r"data:([a-z]+/[A-Za-z0-9.+-]+);filename=([^;,]+);base64,([A-Za-z0-9+/]+={0,2})")
 
 
@@ -54,6 +58,7 @@ class Signal(Contract):
     place = PERSON
     has_typing = True
     has_receipts = True
+    recipient = PERSON
 
     def __init__(self):
         super().__init__()
@@ -89,11 +94,20 @@ class Signal(Contract):
                 "message": "hello",
                 "expiresInSeconds": 0,
                 "viewOnce": False,
-            },
+            }
+            | self.group(),
         }
         parameters = {"envelope": envelope, "account": NUMBER}
         body = {"jsonrpc": "2.0", "method": "receive", "params": parameters}
         return {"Content-Type": "application/json"}, compact(body) + b"\n"
+
+    def group(self):
+        return {}
+
+    def addressed(self, body):
+        found = body.get("recipient") or body["recipients"][0]
+        self.require(found == self.recipient, self.invalid("recipient"), found)
+        return body
 
     def limits(self):
         """429, with what a captcha is solved for. It names no time: then five minutes are waited."""
@@ -141,7 +155,7 @@ class Signal(Contract):
         return does(call)
 
     def react(self, call):
-        body = self.checked(call, REACTION, self.invalid)
+        body = self.addressed(self.checked(call, REACTION, self.invalid))
         target = f"{body['target_author']}:{body['timestamp']}"
         self.reactions.append((target, body["reaction"], call.method == "POST"))
         return 204, b""
@@ -152,18 +166,18 @@ class Signal(Contract):
         return 204, b""
 
     def type(self, call):
-        self.checked(call, obj(RECIPIENT), self.invalid)
+        self.addressed(self.checked(call, obj(RECIPIENT), self.invalid))
         self.typed.append(call.method == "PUT")
         return 204, b""
 
     def delete(self, call):
-        body = self.checked(call, obj(RECIPIENT | {"timestamp": INTEGER}), self.invalid)
+        body = self.addressed(self.checked(call, obj(RECIPIENT | {"timestamp": INTEGER}), self.invalid))
         self.deleted.append(f"own:{body['timestamp']}")
         return 201, {"timestamp": str(self.stamp())}
 
     def send(self, call):
         self.require(call.method == "POST", (404, b"404 page not found", {}), call.method)
-        body = self.checked(call, SEND, self.invalid)
+        body = self.addressed(self.checked(call, SEND, self.invalid))
         quote = [name in body for name in ("quote_timestamp", "quote_author")]
         self.require(len(set(quote)) == 1, self.invalid("quote"), "half a quotation")
         files = []
@@ -180,6 +194,30 @@ class Signal(Contract):
 
         def make(number):
             stamp = self.stamp()
-            return Made(f"own:{stamp}", PERSON, text, reply, files), (201, {"timestamp": str(stamp)})
+            return Made(f"own:{stamp}", self.place, text, reply, files), (201, {"timestamp": str(stamp)})
 
         return self.create(call, make)
+
+
+class SignalGroup(Signal):
+    """A group: what is said, changed and shown goes to it, and receipts to who wrote."""
+
+    only = frozenset(
+        {
+            "text",
+            "reply",
+            "attachment",
+            "reaction",
+            "edit",
+            "deletion",
+            "typing",
+            "receipt",
+            "refused",
+            "swallowed",
+        }
+    )
+    place = GROUP
+    recipient = GROUP_NAME
+
+    def group(self):
+        return {"groupInfo": {"groupId": GROUP, "groupName": "Team", "revision": 3, "type": "DELIVER"}}

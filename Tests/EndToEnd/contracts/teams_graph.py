@@ -28,6 +28,8 @@ TENANT = "84bd8158-6d4d-4958-8b9f-9d6445542f95"
 ME = "11111111-2222-4333-8444-555555555555"
 ANA = "99999999-2222-4333-8444-555555555555"
 CHAT = "19:meeting_ZjQ1@thread.v2"
+TEAM = "fbe2bf47-16c8-47cf-b4a5-4b9b187c508b"
+CHANNEL = "19:4a95f7d8db4c4e7fae857bcebe0623e6@thread.tacv2"
 PUBLISHER = "0bf30f3b-4a52-48df-9a82-234910c4a086"
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM = KEY.private_bytes(
@@ -58,6 +60,16 @@ def now():
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def resource_of(message):
+    channel = message["channelIdentity"]
+    if not channel:
+        return f"chats('{message['chatId']}')/messages('{message['id']}')"
+    place = f"teams('{channel['teamId']}')/channels('{channel['channelId']}')"
+    root = message["replyToId"]
+    last = f"messages('{root}')/replies('{message['id']}')" if root else f"messages('{message['id']}')"
+    return f"{place}/{last}"
+
+
 def notification(message, state):
     """A change notification with its content, sealed for the account's key, and signed."""
     key = os.urandom(32)
@@ -66,7 +78,7 @@ def notification(message, state):
     cipher = Cipher(algorithms.AES(key), modes.CBC(key[:16])).encryptor()
     data = cipher.update(padded) + cipher.finalize()
     seal = asymmetric.OAEP(asymmetric.MGF1(hashes.SHA1()), hashes.SHA1(), None)
-    resource = f"chats('{message['chatId']}')/messages('{message['id']}')"
+    resource = resource_of(message)
     seconds = int(time.time())
     claims = {
         "aud": APP,
@@ -308,3 +320,52 @@ class TeamsGraph(Contract):
             return body["content"]
         text = re.sub(r"<attachment [^>]*></attachment>|<img [^>]*>", "", body["content"])
         return html.unescape(re.sub(r"<br\s*/?>", "\n", text))
+
+
+class TeamsGraphChannel(TeamsGraph):
+    """A channel. The message that came is an answer in a thread: what answers it goes into the same one."""
+
+    only = frozenset({"text", "reply", "attachment", "refused", "swallowed", "echoed"})
+    place = CHANNEL
+
+    def __init__(self):
+        super().__init__()
+        self.root = str(self.last - 60_000)
+
+    def message(self, identifier, user, name, body, **more):
+        identity = {"teamId": TEAM, "channelId": CHANNEL}
+        return super().message(identifier, user, name, body, chatId=None, channelIdentity=identity, **more)
+
+    def inbound(self, account):
+        body = {"contentType": "text", "content": "hello"}
+        return self.notification(self.message(self.inbound_id, ANA, "Ana", body, replyToId=self.root))
+
+    def echo(self, account, made):
+        body = made.call.json["body"]
+        return self.notification(self.message(made.id, ME, "Me", body, replyToId=made.reply))
+
+    @property
+    def quoted_id(self):
+        return self.root
+
+    def route(self, call):
+        if call.path == f"/{TENANT}/oauth2/v2.0/token":
+            return self.renew(call)
+        given = call.headers.get("authorization")
+        self.require(given == f"Bearer {self.token}", self.unauthorised(), f"Authorization {given}")
+        # https://learn.microsoft.com/graph/api/chatmessage-post-replies: of the thread's first message only.
+        place = f"/v1.0/teams/{TEAM}/channels/{CHANNEL}/messages"
+        path = unquote(call.path)
+        threads = {place: None, f"{place}/{self.root}/replies": self.root}
+        known = call.method == "POST" and path in threads
+        self.require(known, self.error(404, "NotFound", "Resource not found"), f"{call.method} {path}")
+        self.thread = threads[path]
+        return self.send(call)
+
+    def create(self, call, make, key=None, repeated=None):
+        def threaded(number):
+            made, answer = make(number)
+            made.place, made.reply = CHANNEL, self.thread
+            return made, answer
+
+        return super().create(call, threaded, key, repeated)

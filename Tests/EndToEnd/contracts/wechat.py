@@ -11,6 +11,7 @@ import wechatpy
 import wechatpy.utils
 
 from contracts.base import Contract, Limit, Made, obj, one_of, parts_of, string
+from contracts.scene import TEXT
 
 OPENID = "oABCD1234567890"
 ACCOUNT = "gh_1234567890ab"
@@ -23,6 +24,17 @@ MESSAGES = {
         TO | {"msgtype": one_of("image"), "image": obj({"media_id": string()})}, customservice=SERVICE
     ),
 }
+TEMPLATE = obj(
+    TO
+    | {
+        "template_id": string(),
+        "data": {"type": "object", "additionalProperties": obj({"value": string()}, color=string())},
+    },
+    url=string(),
+    topcolor=string(),
+    miniprogram=obj({"appid": string()}, pagepath=string()),
+    client_msg_id=string(most=64),
+)
 TYPING = obj(TO | {"command": one_of("Typing", "CancelTyping")})
 TOKEN = obj(
     {"grant_type": one_of("client_credential"), "appid": one_of(APP), "secret": string()}, force_refresh={}
@@ -114,6 +126,7 @@ class WeChat(Contract):
             "/cgi-bin/media/upload": self.upload,
             "/cgi-bin/message/custom/typing": self.type,
             "/cgi-bin/message/custom/send": self.send,
+            "/cgi-bin/message/template/send": self.template,
         }.get(call.path)
         self.require(does, self.error(40_066, "invalid url"), call.path)
         return does(call)
@@ -166,6 +179,19 @@ class WeChat(Contract):
         made = Made(None, OPENID, text, None, files)
         return self.create(call, lambda number: (made, (200, {"errcode": 0, "errmsg": "ok"})))
 
+    def template(self, call):
+        """One of a person and a `client_msg_id` is sent once, for ten minutes. Its end is an event."""
+        self.require(not call.query, self.invalid("query"), call.query)
+        body = self.checked(call, TEMPLATE, self.invalid)
+        text = body["data"]["first"]["value"]
+
+        def make(number):
+            made = Made(str(200_228_331 + number), OPENID, text)
+            return made, (200, {"errcode": 0, "errmsg": "ok", "msgid": int(made.id)})
+
+        repeated = lambda before: before[1]
+        return self.create(call, make, body.get("client_msg_id"), repeated)
+
     def judge(self):
         """The library writes the same of the same words."""
         calls = [call for call in self.calls if call.path.endswith("/custom/send")]
@@ -184,3 +210,54 @@ class WeChat(Contract):
             else:
                 api.message.send_image(OPENID, body["image"]["media_id"])
         assert written == [(call.method, call.path, call.json) for call in calls]
+
+
+class WeChatTemplate(WeChat):
+    """Templates have an id, and an event tells their end."""
+
+    only = frozenset({"text", "refused", "revoked", "broken", "swallowed", "garbled"})
+
+    def open(self, scene):
+        super().open(scene)
+        plain = scene.send
+
+        def send(text=TEXT, **more):
+            template = {
+                "template_id": "ngqIpbwh8bUfcSsECmogfXcV14J0tQlEpBO27izEYtY",
+                "url": "https://example.com/order",
+                "data": {"first": {"value": text}},
+            }
+            return plain(None, platform={"template": template}, **more)
+
+        scene.send = send
+
+    def judge(self):
+        calls = [call for call in self.calls if call.path.endswith("/template/send")]
+        written = []
+
+        class Here(wechatpy.WeChatClient):
+            def _request(self, method, url_or_endpoint, **options):
+                written.append((method.upper(), f"/cgi-bin/{url_or_endpoint}", options["data"]))
+                return {"errcode": 0}
+
+        api = Here(APP, self.secret, access_token=self.token)
+        for call in calls:
+            body = call.json
+            api.message.send_template(OPENID, body["template_id"], body["data"], url=body["url"])
+        sent = [
+            {name: value for name, value in call.json.items() if name != "client_msg_id"} for call in calls
+        ]
+        assert [(method, path) for method, path, _ in written] == [(call.method, call.path) for call in calls]
+        written = [{name: value for name, value in one.items() if value} for _, _, one in written]
+        assert written == sent
+        assert all(call.json["client_msg_id"] for call in calls)
+
+    def ended(self, made, status):
+        told = {"delivered": "success", "failed": "failed:user block"}[status]
+        body = (
+            f"<xml><ToUserName><![CDATA[{ACCOUNT}]]></ToUserName>"
+            f"<FromUserName><![CDATA[{OPENID}]]></FromUserName><CreateTime>{int(time.time())}</CreateTime>"
+            "<MsgType><![CDATA[event]]></MsgType><Event><![CDATA[TEMPLATESENDJOBFINISH]]></Event>"
+            f"<MsgID>{made.id}</MsgID><Status><![CDATA[{told}]]></Status></xml>"
+        )
+        return {"Content-Type": "text/xml"}, body.encode()
