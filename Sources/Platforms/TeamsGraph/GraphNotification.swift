@@ -76,7 +76,7 @@ struct GraphNotification {
   /// Without its namespace.
   private func type() throws(NormaliseError) -> String {
     let name = try reader.object("resourceData")?.text("@odata.type") ?? ""
-    return name.split(separator: ".").last.map(String.init) ?? ""
+    return GraphMessage.lastName(name)
   }
 
   private func content(_ seal: GraphSeal) throws(NormaliseError) -> JSONReader? {
@@ -139,8 +139,8 @@ struct GraphPlace {
 
   init(_ resource: String) {
     self.resource = resource
-    for part in resource.split(separator: "/") {
-      guard let mark = part.firstRange(of: "('"), part.hasSuffix("')") else { continue }
+    for part in resource.utf8.split(separator: UInt8(ascii: "/")).map(Substring.init) {
+      guard let mark = part.utf8.firstPlace(of: "('".utf8), part.hasSuffix("')") else { continue }
       let id = part[mark.upperBound...].dropLast(2)
       guard !id.isEmpty, id.utf8.count <= MessageText.nameBytesMax else { continue }
       ids[String(part[..<mark.lowerBound])] = MessageText.sanitised(String(id))
