@@ -1,7 +1,7 @@
 import Foundation
 
-/// What a text has that Foundation's parser gets wrong, found by looking for single bytes, which the C library
-/// does faster than any loop.
+/// What a text has that Foundation's parser gets wrong, found by looking for single bytes, which the C
+/// library does faster than any loop.
 ///
 /// Nothing here knows what is inside a string, so it may see what is not there; never the other way round.
 struct JSONTraits {

@@ -48,8 +48,8 @@ package struct AccountSecrets: Sendable, Equatable, CustomStringConvertible, Cus
   /// All valid values, newest first; none when the credential is not there.
   package subscript(name: String) -> [String] { values[name] ?? [] }
 
-  /// What the first RSA key that can opens, of a credential's values. All copies of these secrets keep the keys
-  /// and what they opened last.
+  /// What the first RSA key that can opens, of a credential's values. All copies of these secrets share the
+  /// keys and what they opened last.
   func opened(_ sealed: [UInt8], by name: String) -> [UInt8]? {
     for pem in self[name] {
       if let bytes = keys.open(sealed, pem: pem) { return bytes }
