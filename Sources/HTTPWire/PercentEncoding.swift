@@ -13,6 +13,7 @@ package enum PercentEncoding {
   static func decode(_ source: ArraySlice<UInt8>, plusIsSpace: Bool) -> String? {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(source.count)
+    var isASCII = true
     var index = source.startIndex
     while index < source.endIndex {
       var byte = source[index]
@@ -26,10 +27,12 @@ package enum PercentEncoding {
         byte = 0x20
       }
       guard byte != 0 else { return nil }
+      isASCII = isASCII && byte < 0x80
       bytes.append(byte)
       index += 1
     }
-    return String(validating: bytes, as: UTF8.self)
+    // What is ASCII needs no second look.
+    return isASCII ? String(decoding: bytes, as: UTF8.self) : String(validating: bytes, as: UTF8.self)
   }
 
   /// Encodes every byte that is not unreserved (RFC 3986 section 2.3), so the result may stand in a

@@ -1,28 +1,49 @@
-/// What a text has that Foundation's parser gets wrong, found in one pass over its bytes.
+import Foundation
+
+/// What a text has that Foundation's parser gets wrong, found by looking for single bytes, which the C
+/// library does faster than any loop.
 ///
-/// The pass does not know what is inside a string, so it may see what is not there; never the other
-/// way round.
+/// Nothing here knows what is inside a string, so it may see what is not there; never the other way round.
 struct JSONTraits {
   /// `JSONSerialization` loses a U+FEFF with which a string begins, escaped or not; the decoder keeps it.
-  private(set) var mayHoldByteOrderMark = false
-  private(set) var mayHaveTrailingComma = false
-  private(set) var hasNUL = false
+  let mayHoldByteOrderMark: Bool
+  let mayHaveTrailingComma: Bool
+  let hasNUL: Bool
 
   init(of bytes: UnsafeRawBufferPointer) {
-    for index in bytes.indices {
-      switch bytes[index] {
-      case 0: hasNUL = true
-      case UInt8(ascii: ","):
-        if Self.closes(bytes, behind: index) { mayHaveTrailingComma = true }
-      case 0xef where index + 2 < bytes.count:
-        if bytes[index + 1] == 0xbb && bytes[index + 2] == 0xbf { mayHoldByteOrderMark = true }
-      case UInt8(ascii: "\\") where index + 2 < bytes.count:
-        if bytes[index + 1] == UInt8(ascii: "u") && bytes[index + 2] | 0x20 == UInt8(ascii: "f") {
-          mayHoldByteOrderMark = true
-        }
-      default: break
-      }
+    hasNUL = Self.has(0, in: bytes)
+    // There are fewer closing brackets than commas.
+    mayHaveTrailingComma = "]}".utf8.contains { bracket in
+      Self.has(bracket, in: bytes) { bytes[..<$0].last { !Self.isSpace($0) } == UInt8(ascii: ",") }
     }
+    mayHoldByteOrderMark =
+      Self.has(0xef, in: bytes) { bytes[$0...].starts(with: [0xef, 0xbb, 0xbf]) }
+      || Self.has(UInt8(ascii: "\\"), in: bytes) { place in
+        bytes[place...].starts(with: "\\uf".utf8) || bytes[place...].starts(with: "\\uF".utf8)
+      }
+  }
+
+  /// Whether `\u0000` may be in a text. An escaped backslash may stand before it.
+  static func mayHoldEscapedNUL(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    has(UInt8(ascii: "\\"), in: bytes) { bytes[$0...].starts(with: "\\u0000".utf8) }
+  }
+
+  /// Whether a byte is in a text, at a place that fits.
+  private static func has(
+    _ byte: UInt8, in bytes: UnsafeRawBufferPointer, where fits: (Int) -> Bool = { _ in true }
+  ) -> Bool {
+    guard let start = bytes.baseAddress else { return false }
+    var index = 0
+    while let found = memchr(start + index, Int32(byte), bytes.count - index) {
+      index = UnsafeRawPointer(found) - start
+      if fits(index) { return true }
+      index += 1
+    }
+    return false
+  }
+
+  private static func isSpace(_ byte: UInt8) -> Bool {
+    byte == 0x20 || byte == 0x09 || byte == 0x0a || byte == 0x0d
   }
 
   /// Whether a comma outside of strings stands before a closing bracket.
@@ -43,13 +64,7 @@ struct JSONTraits {
 
   /// Whether a closing bracket is the next thing behind a comma.
   private static func closes(_ bytes: UnsafeRawBufferPointer, behind comma: Int) -> Bool {
-    for byte in bytes[(comma + 1)...] {
-      switch byte {
-      case 0x20, 0x09, 0x0a, 0x0d: continue
-      case UInt8(ascii: "]"), UInt8(ascii: "}"): return true
-      default: return false
-      }
-    }
-    return false
+    let next = bytes[(comma + 1)...].first { !isSpace($0) }
+    return next == UInt8(ascii: "]") || next == UInt8(ascii: "}")
   }
 }

@@ -45,6 +45,11 @@ package enum JSONValue: Sendable, Hashable {
     }
   }
 
+  /// Whether a document may have U+0000 in a text, escaped as it has to be.
+  package static func mayHoldNUL(_ document: [UInt8]) -> Bool {
+    document.withUnsafeBytes { JSONTraits.mayHoldEscapedNUL($0) }
+  }
+
   /// - Parameter value: what `JSONSerialization` gives, and nothing else.
   private init(parsed value: Any) {
     // Types are compared before a cast: one that fails looks for bridges, and costs more than reading did.
@@ -92,7 +97,7 @@ package enum JSONValue: Sendable, Hashable {
   package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
   package var array: [JSONValue]? { if case .array(let value) = self { value } else { nil } }
   package var object: [String: JSONValue]? { if case .object(let value) = self { value } else { nil } }
-  package var isNull: Bool { self == .null }
+  package var isNull: Bool { if case .null = self { true } else { false } }
 
   /// An exact integer; nil for fractions and for what does not fit.
   package var integer: Int64? {

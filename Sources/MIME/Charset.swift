@@ -24,6 +24,8 @@ package enum Charset {
 
   /// UTF-8 where the bytes are that, and windows-1252 where they are not.
   package static func unicodeOrWestern(_ bytes: some Collection<UInt8>) -> String {
+    // What is ASCII needs no second look.
+    if bytes.allSatisfy({ $0 < 0x80 }) { return String(decoding: bytes, as: UTF8.self) }
     guard let text = String(validating: bytes, as: UTF8.self) else { return western(bytes) }
     guard text.unicodeScalars.first == "\u{feff}" else { return text }
     return String(text.unicodeScalars.dropFirst())

@@ -40,8 +40,9 @@ package enum MailDate {
   }
 
   private static func padded(_ number: Int, _ digits: Int) -> String {
-    let text = String(number)
-    return String(repeating: "0", count: max(0, digits - text.count)) + text
+    var text = String(number)
+    while text.utf8.count < digits { text = "0" + text }
+    return text
   }
 
   private static func offset(_ zone: String) -> String {

@@ -47,9 +47,8 @@ package struct MultipartForm: Sendable {
 
   /// - Parameter contentType: the value of the request's `Content-Type`.
   package init(_ body: [UInt8], contentType: String?) throws(Fault) {
-    guard let contentType, Self.isNamed(by: contentType),
-      let boundary = ParameterizedValue(contentType)["boundary"],
-      (1...Self.boundaryBytesMax).contains(boundary.utf8.count)
+    guard let type = contentType.map({ ParameterizedValue($0) }), Self.isName(type),
+      let boundary = type["boundary"], (1...Self.boundaryBytesMax).contains(boundary.utf8.count)
     else { throw .notFormData }
     var parts: [Part] = []
     for (index, bytes) in try Self.split(body, boundary).enumerated() {
@@ -59,8 +58,10 @@ package struct MultipartForm: Sendable {
   }
 
   package static func isNamed(by contentType: String?) -> Bool {
-    contentType.map { ParameterizedValue($0).value == "multipart/form-data" } ?? false
+    contentType.map { isName(ParameterizedValue($0)) } ?? false
   }
+
+  private static func isName(_ type: ParameterizedValue) -> Bool { type.value == "multipart/form-data" }
 
   /// The first part of a name.
   package subscript(name: String) -> Part? { parts.first { $0.name == name } }

@@ -100,12 +100,21 @@ package struct ParameterizedValue: Sendable, Equatable {
   }
 
   private struct Reader {
+    /// Room for a name or value of common length.
+    private static let commonBytes = 48
+
     let bytes: [UInt8]
     var index = 0
 
+    private static func room() -> [UInt8] {
+      var output: [UInt8] = []
+      output.reserveCapacity(commonBytes)
+      return output
+    }
+
     /// What stands before the next semicolon or the end, trimmed; comments are passed over.
     mutating func untilSemicolon() -> [UInt8] {
-      var output: [UInt8] = []
+      var output = Self.room()
       while index < bytes.count, bytes[index] != UInt8(ascii: ";") {
         if bytes[index] == UInt8(ascii: "(") {
           skipComment()
@@ -120,7 +129,7 @@ package struct ParameterizedValue: Sendable, Equatable {
     /// The name in lower case and the value without its quotes. nil at the end.
     mutating func parameter() -> (name: [UInt8], value: [UInt8])? {
       while index < bytes.count {
-        var name: [UInt8] = []
+        var name = Self.room()
         while index < bytes.count, bytes[index] != ASCII.equals, bytes[index] != UInt8(ascii: ";") {
           if bytes[index] == UInt8(ascii: "(") {
             skipComment()
@@ -146,7 +155,7 @@ package struct ParameterizedValue: Sendable, Equatable {
     }
 
     private mutating func quoted() -> [UInt8] {
-      var output: [UInt8] = []
+      var output = Self.room()
       index += 1
       while index < bytes.count, bytes[index] != ASCII.quote {
         // Windows puts paths in here: a backslash only escapes what needs it.

@@ -8,7 +8,7 @@ package enum MessageText {
   /// U+0000, which PostgreSQL cannot hold, becomes U+FFFD. Longer text is cut between characters and
   /// ends in an ellipsis.
   package static func sanitised(_ text: String, bytesMax limit: Int = bytesMax) -> String {
-    let hasNull = text.utf8.contains(0)
+    let hasNull = text.utf8.withContiguousStorageIfAvailable { $0.contains(0) } ?? text.utf8.contains(0)
     guard hasNull || text.utf8.count > limit else { return text }
     let clean =
       hasNull

@@ -48,8 +48,14 @@ package struct AccountSecrets: Sendable, Equatable, CustomStringConvertible, Cus
   /// All valid values, newest first; none when the credential is not there.
   package subscript(name: String) -> [String] { values[name] ?? [] }
 
-  /// The RSA keys among a credential's values. They are read once for all copies of these secrets.
-  func rsaKeys(_ name: String) -> [RSAOAEP] { self[name].compactMap { keys.rsa($0) } }
+  /// What the first RSA key that can opens, of a credential's values. All copies of these secrets share the
+  /// keys and what they opened last.
+  func opened(_ sealed: [UInt8], by name: String) -> [UInt8]? {
+    for pem in self[name] {
+      if let bytes = keys.open(sealed, pem: pem) { return bytes }
+    }
+    return nil
+  }
 
   package var names: [String] { values.keys.sorted() }
 

@@ -17,12 +17,18 @@ extension Optional {
 /// Absent and null are the same. Members that are not asked for do not matter: platforms add fields.
 struct JSONReader {
   let members: [String: JSONValue]
+  private let trail: Trail
+
   /// Where this object stands in the document.
-  let path: String
+  var path: String { trail.path }
 
   init(_ members: [String: JSONValue], path: String = "") {
+    self.init(members, .path(path))
+  }
+
+  private init(_ members: [String: JSONValue], _ trail: Trail) {
     self.members = members
-    self.path = path
+    self.trail = trail
   }
 
   /// Reads a whole body. U+0000 becomes U+FFFD everywhere: the store cannot hold it, not even escaped.
@@ -34,19 +40,7 @@ struct JSONReader {
 
   private static func document(_ body: [UInt8]) throws(NormaliseError) -> JSONValue {
     guard let value = try? JSONValue(parsing: body) else { throw .notJSON }
-    return holdsEscapedNull(body) ? withoutNull(value) : value
-  }
-
-  /// Whether `\u0000` may be in the text. An escaped backslash before it only costs a needless copy.
-  private static func holdsEscapedNull(_ body: [UInt8]) -> Bool {
-    let wanted = Array("\\u0000".utf8)
-    return body.withUnsafeBufferPointer { bytes in
-      guard bytes.count >= wanted.count else { return false }
-      for start in 0...(bytes.count - wanted.count) where bytes[start] == wanted[0] {
-        if (1..<wanted.count).allSatisfy({ bytes[start + $0] == wanted[$0] }) { return true }
-      }
-      return false
-    }
+    return JSONValue.mayHoldNUL(body) ? withoutNull(value) : value
   }
 
   /// U+0000 becomes U+FFFD in all texts and names.
@@ -64,13 +58,13 @@ struct JSONReader {
   }
 
   subscript(name: String) -> JSONValue? {
-    guard let value = members[name], value != .null else { return nil }
+    guard let value = members[name], !value.isNull else { return nil }
     return value
   }
 
   func has(_ name: String) -> Bool { self[name] != nil }
 
-  func place(_ name: String) -> String { path.isEmpty ? name : "\(path).\(name)" }
+  func place(_ name: String) -> String { Trail.member(name, of: trail).path }
 
   // MARK: Values that may be missing
 
@@ -117,7 +111,7 @@ struct JSONReader {
     guard let members = value.object else {
       throw .wrongType(path: place(name), expected: "an object")
     }
-    return JSONReader(members, path: place(name))
+    return JSONReader(members, .member(name, of: trail))
   }
 
   func objects(_ name: String, max limit: Int = 1_000) throws(NormaliseError) -> [JSONReader]? {
@@ -126,11 +120,12 @@ struct JSONReader {
       throw .wrongType(path: place(name), expected: "an array")
     }
     guard elements.count <= limit else { throw .tooMany(path: place(name), limit: limit) }
+    let list = Trail.member(name, of: trail)
     var readers: [JSONReader] = []
     for (index, element) in elements.enumerated() {
-      let path = "\(place(name))[\(index)]"
-      guard let members = element.object else { throw .wrongType(path: path, expected: "an object") }
-      readers.append(JSONReader(members, path: path))
+      let trail = Trail.element(index, of: list)
+      guard let members = element.object else { throw .wrongType(path: trail.path, expected: "an object") }
+      readers.append(JSONReader(members, trail))
     }
     return readers
   }
@@ -167,6 +162,23 @@ struct JSONReader {
 
   /// The members that are in none of these, nil when nothing is left.
   func rest(without names: Set<String>) -> [String: JSONValue] {
-    members.filter { !names.contains($0.key) && $0.value != .null }
+    members.filter { !names.contains($0.key) && !$0.value.isNull }
+  }
+}
+
+/// The way to an object, from the top of its document: written out only when somebody asks for it.
+private indirect enum Trail {
+  case path(String)
+  case member(String, of: Trail)
+  case element(Int, of: Trail)
+
+  var path: String {
+    switch self {
+    case .path(let path): return path
+    case .member(let name, let holder):
+      let path = holder.path
+      return path.isEmpty ? name : "\(path).\(name)"
+    case .element(let index, let list): return "\(list.path)[\(index)]"
+    }
   }
 }

@@ -51,7 +51,7 @@ struct NormaliseSection {
         // A delivery of nothing but a status costs what it costs: it counts as one.
         messages += max(1, (try? platform.normalise(delivery))?.items.count ?? 0)
       }
-      // The first turn fills the caches.
+      // The first turn fills the caches. In a hub, verifying fills that of what an account's keys opened.
       guard turn > 0 else { continue }
       sum.seconds += ThreadClock.seconds - start
       sum.messages += messages

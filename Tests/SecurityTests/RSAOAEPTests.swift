@@ -48,4 +48,19 @@ struct RSAOAEPTests {
     #expect(RSAOAEP(pem: "") == nil)
     #expect(RSAOAEP(pem: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n") == nil)
   }
+
+  @Test("keeps the keys of PEM texts, and what they opened, apart")
+  func kept() throws {
+    let keys = PEMKeys()
+    let key = try #require(RSAOAEP(pem: TestKeys.rsaPrivate))
+    for number in 0..<UInt8(40) {
+      let sealed = try #require(key.seal([number]))
+      for _ in 0..<2 {
+        #expect(keys.open(sealed, pem: TestKeys.rsaPrivate) == [number])
+        #expect(keys.open(sealed, pem: TestKeys.rsaPublic) == nil)
+        #expect(keys.open(sealed, pem: "") == nil)
+        #expect(keys.open(sealed + [0], pem: TestKeys.rsaPrivate) == nil)
+      }
+    }
+  }
 }

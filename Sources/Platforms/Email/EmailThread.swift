@@ -49,7 +49,7 @@ enum EmailSubject {
 
   /// nil when nothing is left.
   static func base(_ subject: String?) -> String? {
-    var rest = (subject ?? "").split(whereSeparator: \.isWhitespace).joined(separator: " ")[...]
+    var rest = (subject ?? "").singleSpaced[...]
     for _ in 0..<marksMax {
       guard let colon = rest.prefix(16).firstIndex(where: { $0 == ":" || $0 == "：" }) else { break }
       // `Re[2]:` and `Re (3):` count.

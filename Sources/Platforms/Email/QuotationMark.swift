@@ -20,12 +20,12 @@ enum QuotationMark {
   /// How many lines an attribution at the front of these has; nil: there is none.
   static func attributionLines(_ lines: ArraySlice<Substring>) -> Int? {
     guard let first = lines.first, !isBlank(first), first.utf8.count <= lineBytesMax else { return nil }
-    let isLikely = startsAttribution(words(first))
-    var text = ""
+    var text = words(first)
+    let isLikely = startsAttribution(text)
     for (offset, line) in lines.enumerated() {
       // Nobody breaks an attribution by an empty line.
       if isBlank(line) { return nil }
-      text = words(text.isEmpty ? String(line) : "\(text) \(line)")
+      if offset > 0 { text += " " + words(line) }
       guard text.utf8.count <= attributionBytesMax else { return nil }
       if text.hasSuffix(":") || text.hasSuffix("："), isAttribution(text) { return offset + 1 }
       if !isLikely { return nil }
@@ -38,9 +38,7 @@ enum QuotationMark {
   }
 
   /// Lower case, with single spaces.
-  private static func words(_ line: some StringProtocol) -> String {
-    line.split(whereSeparator: \.isWhitespace).joined(separator: " ").lowercased()
-  }
+  private static func words(_ line: Substring) -> String { line.singleSpaced.lowercased() }
 
   /// A line with a day in it that ends in a verb, in an address, or, when its beginning is right, has a verb.
   private static func isAttribution(_ text: String) -> Bool {
@@ -145,7 +143,10 @@ enum QuotationMark {
 
   /// Which field of a mail's header a line is: `From: ...`, `*Von:* ...`.
   private static func field(_ line: Substring) -> Int? {
-    guard let colon = line.prefix(24).firstIndex(where: { $0 == ":" || $0 == "：" }) else { return nil }
+    // Most lines have no colon of either width, and bytes are read sooner than characters.
+    guard line.utf8.contains(where: { $0 == UInt8(ascii: ":") || $0 == 0xef }),
+      let colon = line.prefix(24).firstIndex(where: { $0 == ":" || $0 == "：" })
+    else { return nil }
     let name = line[..<colon].lowercased().trimmingMarks
     return fields.firstIndex { $0.contains(name) }
   }
@@ -167,7 +168,7 @@ enum QuotationMark {
     return devices.contains { text.hasPrefix($0) }
   }
 
-  private static func isBlank(_ line: Substring) -> Bool { line.allSatisfy(\.isWhitespace) }
+  private static func isBlank(_ line: Substring) -> Bool { line.unicodeScalars.allSatisfy(\.isSpace) }
 }
 
 extension String {

@@ -43,8 +43,8 @@ enum QuotedHTML {
     var isClosing = false
     /// It ends in `/>`, or has no content by its name.
     var isEmpty = false
-    /// In lower case, cut.
-    var attributes = ""
+    /// ASCII in lower case, cut.
+    var attributes: [UInt8] = []
     /// The place behind it.
     var end: Int
 
@@ -64,9 +64,7 @@ enum QuotedHTML {
       }
       self.name = String(decoding: name, as: UTF8.self).lowercased()
       isEmpty = inside.last == UInt8(ascii: "/") || ["br", "hr", "img", "meta"].contains(self.name)
-      attributes = String(
-        decoding: inside.dropFirst(name.count).prefix(QuotedHTML.attributesMax), as: UTF8.self
-      ).lowercased()
+      attributes = inside.dropFirst(name.count).prefix(QuotedHTML.attributesMax).map(QuotedHTML.lowercased)
     }
 
     private static func commentEnd(_ bytes: [UInt8], _ start: Int) -> Int {
@@ -96,15 +94,17 @@ enum QuotedHTML {
     guard !tag.isClosing, ["div", "blockquote", "span", "section", "hr", "table", "p"].contains(tag.name),
       !tag.attributes.isEmpty
     else { return nil }
-    let text = tag.attributes
-    if endings.contains(where: { text.contains($0) }) { return .rest }
-    if tag.name == "blockquote", text.contains("type=\"cite\"") || text.contains("type='cite'") {
-      return .element
-    }
-    return classes.contains { text.contains($0) } ? .element : nil
+    func holds(_ mark: String) -> Bool { tag.attributes.firstPlace(of: mark.utf8) != nil }
+    if endings.contains(where: holds) { return .rest }
+    if tag.name == "blockquote", holds("type=\"cite\"") || holds("type='cite'") { return .element }
+    return classes.contains(where: holds) ? .element : nil
   }
 
   private static func isForward(_ rest: ArraySlice<UInt8>) -> Bool {
-    String(decoding: rest.prefix(forwardBytes), as: UTF8.self).lowercased().contains("forwarded message")
+    rest.prefix(forwardBytes).map(lowercased).firstPlace(of: "forwarded message".utf8) != nil
+  }
+
+  private static func lowercased(_ byte: UInt8) -> UInt8 {
+    (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) ? byte | 0x20 : byte
   }
 }

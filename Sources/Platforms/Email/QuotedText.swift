@@ -63,7 +63,7 @@ enum QuotedText {
 
   private static func isQuoted(_ line: Substring) -> Bool { line.utf8.first == UInt8(ascii: ">") }
 
-  private static func isBlank(_ line: Substring) -> Bool { line.allSatisfy(\.isWhitespace) }
+  private static func isBlank(_ line: Substring) -> Bool { line.unicodeScalars.allSatisfy(\.isSpace) }
 
   // MARK: Signature
 

@@ -27,10 +27,14 @@ enum HTMLText {
         let name = tag.hasPrefix("/") ? String(tag.dropFirst()) : tag
         if name == "br" || (tag.hasPrefix("/") && blocks.contains(name)) { newLine(&output) }
       } else if silence == nil {
-        append(scalar == "&" ? takeEntity(&rest) : [scalar], to: &output)
+        if scalar == "&" {
+          for scalar in takeEntity(&rest) { append(scalar, to: &output) }
+        } else {
+          append(scalar, to: &output)
+        }
       }
     }
-    while let last = output.last, last.properties.isWhitespace { output.removeLast() }
+    while let last = output.last, last.isSpace { output.removeLast() }
     return String(String.UnicodeScalarView(output))
   }
 
@@ -39,13 +43,11 @@ enum HTMLText {
     if !output.isEmpty { output.append("\n") }
   }
 
-  private static func append(_ scalars: [Unicode.Scalar], to output: inout [Unicode.Scalar]) {
-    for scalar in scalars {
-      if scalar == "\u{a0}" || !scalar.properties.isWhitespace {
-        output.append(scalar == "\u{a0}" ? " " : scalar)
-      } else if let last = output.last, last != " ", last != "\n" {
-        output.append(" ")
-      }
+  private static func append(_ scalar: Unicode.Scalar, to output: inout [Unicode.Scalar]) {
+    if scalar == "\u{a0}" || !scalar.isSpace {
+      output.append(scalar == "\u{a0}" ? " " : scalar)
+    } else if let last = output.last, last != " ", last != "\n" {
+      output.append(" ")
     }
   }
 
@@ -59,7 +61,7 @@ enum HTMLText {
     var name = ""
     var isName = true
     while let scalar = rest.popFirst(), scalar != ">" {
-      if scalar.properties.isWhitespace || (scalar == "/" && !name.isEmpty) { isName = false }
+      if scalar.isSpace || (scalar == "/" && !name.isEmpty) { isName = false }
       if isName && name.utf8.count < 16 { name.unicodeScalars.append(scalar) }
     }
     return name.lowercased()

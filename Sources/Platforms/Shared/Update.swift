@@ -21,14 +21,31 @@ enum Update {
 
   /// `pollVote` and `poll_vote` as `poll vote`.
   static func words(_ name: String) -> String {
-    var words = ""
+    var words = String.UnicodeScalarView()
     var isInWord = false
-    for character in name {
-      if character.isUppercase && isInWord { words += " " }
-      isInWord = character.isLowercase
-      words += "_.-: ".contains(character) ? " " : character.lowercased()
+    for scalar in name.unicodeScalars {
+      let isGap = isSeparator(scalar)
+      if isGap || isInWord && isUppercase(scalar), let last = words.last, last != " " { words.append(" ") }
+      isInWord = isLowercase(scalar)
+      if !isGap { words.append(scalar) }
     }
-    return words.split(separator: " ").joined(separator: " ")
+    if words.last == " " { words.removeLast() }
+    return String(words).lowercased()
+  }
+
+  private static func isSeparator(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar {
+    case "_", ".", "-", ":", " ": true
+    default: false
+    }
+  }
+
+  private static func isUppercase(_ scalar: Unicode.Scalar) -> Bool {
+    scalar.isASCII ? ("A"..."Z").contains(scalar) : scalar.properties.isUppercase
+  }
+
+  private static func isLowercase(_ scalar: Unicode.Scalar) -> Bool {
+    scalar.isASCII ? ("a"..."z").contains(scalar) : scalar.properties.isLowercase
   }
 
   /// A name for what has none, the same whenever it is delivered.

@@ -233,10 +233,13 @@ struct SlackEvent {
   /// The time in a message's id, `seconds.microseconds`. nil: it has none.
   static func time(_ id: String?) -> Timestamp? {
     guard let id else { return nil }
-    let parts = id.split(separator: ".", omittingEmptySubsequences: false)
-    guard let seconds = Int64(parts[0]), (0...253_402_300_799).contains(seconds) else { return nil }
-    guard parts.count > 1 else { return Timestamp(seconds: seconds) }
-    let digits = (parts[1] + "000000").prefix(6)
+    let point = id.utf8.firstIndex(of: UInt8(ascii: "."))
+    guard let seconds = Int64(id[..<(point ?? id.endIndex)]), (0...253_402_300_799).contains(seconds) else {
+      return nil
+    }
+    guard let point else { return Timestamp(seconds: seconds) }
+    let fraction = id[id.utf8.index(after: point)...].prefix { $0 != "." }
+    let digits = (fraction + "000000").prefix(6)
     guard let micro = Int64(digits), micro >= 0 else { return nil }
     return Timestamp(microseconds: seconds * 1_000_000 + micro).clamped
   }

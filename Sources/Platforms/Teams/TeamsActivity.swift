@@ -234,7 +234,7 @@ struct TeamsPlace {
   init(_ activity: JSONReader) throws(NormaliseError) {
     let reader = try activity.requiredObject("conversation")
     let id = try reader.requiredID("id")
-    let mark = id.firstRange(of: Self.threadMark)
+    let mark = id.utf8.firstPlace(of: Self.threadMark.utf8)
     let place = mark.map { String(id[..<$0.lowerBound]) } ?? id
     guard !place.isEmpty else { throw .wrongValue(path: reader.place("id"), expected: "a conversation's id") }
     threadID = mark.map { String(id[$0.upperBound...]) }.flatMap { $0.isEmpty ? nil : $0 }

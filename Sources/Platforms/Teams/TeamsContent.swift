@@ -40,25 +40,17 @@ struct TeamsContent {
         guard try entity.text("type") == "mention", let mark = try entity.text("text"), !mark.isEmpty,
           try entity.object("mentioned")?.id("id") == account
         else { continue }
-        text = removing(mark, from: text)
+        text = text.replacing(each: mark, by: "")
       }
-    } else if raw.hasPrefix("<at>"), let end = raw.firstRange(of: "</at>") {
+    } else if raw.hasPrefix("<at>"), let end = raw.utf8.firstPlace(of: "</at>".utf8) {
       // A webhook is called by its name, and has no id.
       text = String(raw[end.upperBound...])
     }
-    text = removing("</at>", from: replacing("<at>", by: "@", in: text))
+    text = text.replacing(each: "<at>", by: "@").replacing(each: "</at>", by: "")
     // Teams leaves it behind mentions in what it calls plain text.
-    text = replacing("&nbsp;", by: " ", in: text)
+    text = text.replacing(each: "&nbsp;", by: " ")
     let trimmed = trimmed(text)
     return trimmed.isEmpty ? nil : MessageText.sanitised(trimmed)
-  }
-
-  private static func removing(_ part: String, from text: String) -> String {
-    replacing(part, by: "", in: text)
-  }
-
-  private static func replacing(_ part: String, by other: String, in text: String) -> String {
-    text.split(separator: part, omittingEmptySubsequences: false).joined(separator: other)
   }
 
   private static func trimmed(_ text: String) -> String {

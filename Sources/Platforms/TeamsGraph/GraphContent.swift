@@ -69,7 +69,7 @@ struct GraphContent {
   }
 
   private static func attribute(_ name: String, of tag: Substring) -> String? {
-    guard let start = tag.firstRange(of: " \(name)=\"") else { return nil }
+    guard let start = tag.utf8.firstPlace(of: " \(name)=\"".utf8) else { return nil }
     let rest = tag[start.upperBound...]
     return rest.firstIndex(of: "\"").map { String(rest[..<$0]) }
   }

@@ -50,6 +50,11 @@ struct GraphMessage {
     return Timestamp(milliseconds: number).clamped
   }
 
+  /// A type's name without its namespace.
+  static func lastName(_ type: String) -> String {
+    type.utf8.split(separator: UInt8(ascii: ".")).last.map { String(Substring($0)) } ?? ""
+  }
+
   private static func time(_ reader: JSONReader, _ name: String) throws(NormaliseError) -> Timestamp? {
     guard let text = try reader.text(name) else { return nil }
     guard let time = Timestamp(rfc3339: text) else {
@@ -166,7 +171,7 @@ struct GraphMessage {
   /// A system message, and what it changes.
   private func happened() throws(NormaliseError) -> [InboundItem] {
     let detail = try reader.object("eventDetail") ?? JSONReader([:])
-    let type = (try detail.text("@odata.type") ?? "event").split(separator: ".").last.map(String.init) ?? ""
+    let type = Self.lastName(try detail.text("@odata.type") ?? "event")
     let name = type.hasSuffix("EventMessageDetail") ? String(type.dropLast(18)) : type
     let initiator = try detail.object("initiator")?.object("user").map(Self.person)
     let sender = try initiator.or(author().0) ?? Self.unknownSender

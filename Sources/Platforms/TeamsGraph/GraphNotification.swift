@@ -34,7 +34,7 @@ struct GraphNotification {
   var isSealed: Bool { reader.has("encryptedContent") }
 
   /// What cannot be opened or read at all is not forged: it is kept until it can.
-  func isForged(_ seal: inout GraphSeal) -> Bool {
+  func isForged(_ seal: GraphSeal) -> Bool {
     guard let sealed = try? reader.object("encryptedContent") else { return false }
     return (try? seal.open(sealed)) == .forged
   }
@@ -42,7 +42,7 @@ struct GraphNotification {
   // MARK: Reading
 
   func items(
-    _ seal: inout GraphSeal, _ delivery: WebhookDelivery
+    _ seal: GraphSeal, _ delivery: WebhookDelivery
   ) throws(NormaliseError) -> [InboundItem] {
     guard isOwn else {
       throw .wrongValue(path: reader.place(TeamsGraphPlatform.stateField), expected: "the account's")
@@ -52,7 +52,7 @@ struct GraphNotification {
     }
     let change = try reader.required("changeType", reader.text("changeType"))
     let place = GraphPlace(try reader.required("resource", reader.text("resource")))
-    let content = try content(&seal)
+    let content = try content(seal)
     switch try type() {
     case "chatMessage":
       if let content {
@@ -76,10 +76,10 @@ struct GraphNotification {
   /// Without its namespace.
   private func type() throws(NormaliseError) -> String {
     let name = try reader.object("resourceData")?.text("@odata.type") ?? ""
-    return name.split(separator: ".").last.map(String.init) ?? ""
+    return GraphMessage.lastName(name)
   }
 
-  private func content(_ seal: inout GraphSeal) throws(NormaliseError) -> JSONReader? {
+  private func content(_ seal: GraphSeal) throws(NormaliseError) -> JSONReader? {
     guard let sealed = try reader.object("encryptedContent") else { return nil }
     guard case .open(let bytes) = try seal.open(sealed) else { throw .cannotDecrypt }
     return try JSONReader(body: bytes)
@@ -139,8 +139,8 @@ struct GraphPlace {
 
   init(_ resource: String) {
     self.resource = resource
-    for part in resource.split(separator: "/") {
-      guard let mark = part.firstRange(of: "('"), part.hasSuffix("')") else { continue }
+    for part in resource.utf8.split(separator: UInt8(ascii: "/")).map(Substring.init) {
+      guard let mark = part.utf8.firstPlace(of: "('".utf8), part.hasSuffix("')") else { continue }
       let id = part[mark.upperBound...].dropLast(2)
       guard !id.isEmpty, id.utf8.count <= MessageText.nameBytesMax else { continue }
       ids[String(part[..<mark.lowerBound])] = MessageText.sanitised(String(id))

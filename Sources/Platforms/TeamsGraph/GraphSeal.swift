@@ -3,8 +3,6 @@ import Security
 
 /// Opens what Graph encrypts: a key of the account opens the data key, which signs the content (HMAC-SHA256)
 /// and opens it (AES-256-CBC, PKCS #7, the vector from the key's beginning).
-///
-/// Keeps the data keys that it opened: Graph may use one for a batch, and opening one is what costs.
 struct GraphSeal {
   enum Content: Equatable {
     /// No key of the account opens its data key.
@@ -14,15 +12,14 @@ struct GraphSeal {
     case open([UInt8])
   }
 
-  private let keys: [RSAOAEP]
-  private var opened: [String: [UInt8]?] = [:]
+  private let secrets: AccountSecrets
 
   init(_ secrets: AccountSecrets) {
-    keys = secrets.rsaKeys(TeamsGraphPlatform.keyField)
+    self.secrets = secrets
   }
 
   /// The content, once its signature is good.
-  mutating func open(_ sealed: JSONReader) throws(NormaliseError) -> Content {
+  func open(_ sealed: JSONReader) throws(NormaliseError) -> Content {
     let data = try bytes("data", of: sealed)
     let signature = try bytes("dataSignature", of: sealed)
     guard let key = dataKey(try sealed.required("dataKey", sealed.text("dataKey"))) else { return .locked }
@@ -41,15 +38,10 @@ struct GraphSeal {
     return bytes
   }
 
-  private mutating func dataKey(_ text: String) -> [UInt8]? {
-    if let known = opened[text] { return known }
-    var found: [UInt8]?
-    if let sealed = Base64.decode(text) {
-      for key in keys where found == nil {
-        found = key.open(sealed).flatMap { $0.count == AESCBC.keyBytes ? $0 : nil }
-      }
-    }
-    opened[text] = .some(found)
-    return found
+  private func dataKey(_ text: String) -> [UInt8]? {
+    guard let sealed = Base64.decode(text),
+      let key = secrets.opened(sealed, by: TeamsGraphPlatform.keyField), key.count == AESCBC.keyBytes
+    else { return nil }
+    return key
   }
 }

@@ -87,9 +87,9 @@ struct TeamsGraphPlatform: Platform {
     guard !own.isEmpty else { return .refused(reason: "no clientState is the account's") }
     let tenants = own.filter(\.isSealed).map(\.tenant)
     if !tenants.isEmpty, let verdict = refusal(of: body, for: tenants, context) { return verdict }
-    var seal = GraphSeal(context.secrets)
+    let seal = GraphSeal(context.secrets)
     // Beside good ones, what is signed wrong stays unread and is told with the delivery.
-    guard own.contains(where: { !$0.isForged(&seal) }) else {
+    guard own.contains(where: { !$0.isForged(seal) }) else {
       return .refused(reason: "the dataSignature of the content is wrong")
     }
     return .accepted(Self.accepted)
@@ -145,10 +145,10 @@ struct TeamsGraphPlatform: Platform {
   func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised {
     let body = try JSONReader(body: delivery.body)
     var result = Normalised()
-    var seal = GraphSeal(delivery.secrets)
+    let seal = GraphSeal(delivery.secrets)
     for notification in try GraphNotification.all(body, delivery.secrets) {
       do throws(NormaliseError) {
-        result.add(try notification.items(&seal, delivery))
+        result.add(try notification.items(seal, delivery))
       } catch {
         result.faults.append(error)
       }

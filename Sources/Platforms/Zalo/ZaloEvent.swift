@@ -33,7 +33,7 @@ struct ZaloEvent {
   private func conversation(
     with other: Person, _ recipient: Person?
   ) throws(NormaliseError) -> ConversationRef {
-    guard event.contains("_group_") else { return ConversationRef(externalID: other.id, kind: .direct) }
+    guard event.holds("_group_") else { return ConversationRef(externalID: other.id, kind: .direct) }
     let group = try reader.required("recipient", recipient)
     return ConversationRef(externalID: group.id, kind: .group)
   }
