@@ -48,7 +48,8 @@ if ! cmp -s "$synapse_requirements" "$synapse/requirements.txt"; then
   "$synapse/bin/python" -m pip install --quiet --disable-pip-version-check -r "$synapse_requirements"
   cp "$synapse_requirements" "$synapse/requirements.txt"
 fi
-"$venv/bin/python" -m pytest Tests/EndToEnd -ra --durations=10 2>&1 | tee "$end_to_end" || failed=1
+# File by file on two workers: most tests wait for something, and each file has a hub of its own.
+"$venv/bin/python" -m pytest Tests/EndToEnd -n 2 --dist loadfile -ra --durations=10 2>&1 | tee "$end_to_end" || failed=1
 
 echo
 echo "== summary after $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"

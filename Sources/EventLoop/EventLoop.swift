@@ -267,7 +267,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
       statistics.turns += 1
       fireTimers()
       runJobs()
-      flushQueued()
+      flushSockets()
       poll()
       drainInbox()
     }
@@ -306,10 +306,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     }
   }
 
-  /// Sends what sockets have queued in this turn until now, which otherwise leaves at its end. For whoever
-  /// writes to thousands of them. On the loop only.
-  package func flushQueued() {
-    assertInLoop()
+  private func flushSockets() {
     guard !dirty.isEmpty else { return }
     let sockets = dirty
     dirty.removeAll(keepingCapacity: dirty.capacity <= 4_096)

@@ -138,9 +138,11 @@ struct KeySetStoreTests {
     defer { publisher.close() }
     publisher.publish("/configuration", Array(#"{"jwks_uri":"https://keys.example/real"}"#.utf8))
     publisher.publish("/set", Self.set("one"))
-    let store = KeySetStore(client: publisher.client, mirrors: [
-      Self.url: "\(publisher.base)/configuration", "https://keys.example/real": "\(publisher.base)/set",
-    ])
+    let store = KeySetStore(
+      client: publisher.client,
+      mirrors: [
+        Self.url: "\(publisher.base)/configuration", "https://keys.example/real": "\(publisher.base)/set",
+      ])
     #expect(await store.refresh(Self.url, now: now))
     #expect(ids(store, at: now) == ["one"])
     #expect(publisher.requests == ["/configuration", "/set"])
