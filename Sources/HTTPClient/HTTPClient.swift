@@ -3,7 +3,7 @@ import HTTPWire
 
 /// The hub's one way out over HTTP: platforms' APIs, long polls, downloads, storage, key sets.
 ///
-/// Each shard has one, pinned to its loop; other loops may call it too. It says whether a request left
+/// A node has one, pinned to a loop; other loops may call it too. It says whether a request left
 /// (`HTTPClientError`), because who sends a message must know; it connects to the address that its policy
 /// checked; it keeps connections and bounds them, those who wait, and what an answer may weigh.
 ///
