@@ -12,31 +12,17 @@ import pytest
 import requests
 
 from contracts.meta import graph_error
-from hub import Hub, unique, wait_until
+from hub import unique, wait_until
+from nodes import nodes
 from platform_server import PlatformServer
-from postgres import Cluster
 from test_sending import Telegram, conversation, send, settled, telegram_account
 
 
 @pytest.fixture(scope="module")
 def pair():
     """Two hubs on one database."""
-    with Cluster("limits") as server:
-        shared = {
-            "DATABASE_URL": server.url,
-            "JWT_SECRET": unique("secret") * 3,
-            "ENCRYPTION_KEY": "33" * 32,
-            "HUB_SHARDS": "1",
-        }
-        hubs = [Hub(f"limits{n}", **shared) for n in range(2)]
-        try:
-            for hub in hubs:
-                hub.jwt_secret = shared["JWT_SECRET"]
-                hub.start()
-            yield hubs
-        finally:
-            for hub in hubs:
-                hub.close()
+    with nodes("limits", HUB_SHARDS="1") as hubs:
+        yield hubs
 
 
 def moments(bot):

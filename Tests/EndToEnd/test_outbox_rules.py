@@ -6,52 +6,25 @@ import time
 
 import pytest
 
-from hub import Hub, assert_problem, unique, wait_until
+from hub import assert_problem, unique, wait_until
+from nodes import nodes
 from platform_server import CUT
-from postgres import Cluster
 from test_outbox_crash import business
-from test_sending import Telegram, conversation, send, settled, status, telegram_account
+from test_sending import conversation, send, settled, status, telegram, telegram_account  # noqa: F401
 
 
 @pytest.fixture(scope="module")
 def pair():
     """Two hubs on one database."""
-    with Cluster("rules") as server:
-        shared = {
-            "DATABASE_URL": server.url,
-            "JWT_SECRET": unique("secret") * 3,
-            "ENCRYPTION_KEY": "44" * 32,
-            "HUB_SHARDS": "1",
-        }
-        hubs = [Hub(f"rules{n}", **shared) for n in range(2)]
-        try:
-            for hub in hubs:
-                hub.jwt_secret = shared["JWT_SECRET"]
-                hub.start()
-            yield hubs
-        finally:
-            for hub in hubs:
-                hub.close()
-
-
-@pytest.fixture
-def bot():
-    made = []
-
-    def make(script=None):
-        made.append(Telegram(script))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.server.close()
+    with nodes("rules", HUB_SHARDS="1") as hubs:
+        yield hubs
 
 
 # Keys.
 
 
-def test_one_key_on_two_nodes_at_once_is_one_message(pair, bot):
-    platform = bot()
+def test_one_key_on_two_nodes_at_once_is_one_message(pair, telegram):
+    platform = telegram()
     user = pair[0].user()
     users = [hub.user(user.id) for hub in pair]
     place = conversation(user, telegram_account(user, platform.server))
@@ -84,8 +57,8 @@ def test_one_key_on_two_nodes_at_once_is_one_message(pair, bot):
     assert [call.json["text"] for call in platform.sent] == [f"turn {turn}" for turn in range(5)]
 
 
-def test_a_key_is_one_request_of_one_user(pair, bot):
-    platform = bot()
+def test_a_key_is_one_request_of_one_user(pair, telegram):
+    platform = telegram()
     user = pair[0].user()
     account = telegram_account(user, platform.server)
     places = [conversation(user, account, chat) for chat in (1001, 1002)]
@@ -107,9 +80,9 @@ def test_a_key_is_one_request_of_one_user(pair, bot):
     assert len(platform.sent) == 2
 
 
-def test_what_was_sent_is_found_by_its_key_when_it_could_not_be_sent_any_more(pair, bot):
+def test_what_was_sent_is_found_by_its_key_when_it_could_not_be_sent_any_more(pair, telegram):
     """The answer was lost, and meanwhile the account was switched off."""
-    platform = bot()
+    platform = telegram()
     user = pair[0].user()
     account = telegram_account(user, platform.server)
     place = conversation(user, account)
@@ -133,11 +106,11 @@ def refusal(words="Bad Request: chat not found"):
     return 400, {"ok": False, "error_code": 400, "description": words}
 
 
-def test_order_is_kept_around_what_fails_and_what_is_doubted(pair, bot):
+def test_order_is_kept_around_what_fails_and_what_is_doubted(pair, telegram):
     user = pair[0].user()
     # The first is tried three times, the second refused, the third not answered.
     busy = (503, {"ok": False, "error_code": 503, "description": "busy"})
-    platform = bot([busy, busy, None, refusal(), CUT])
+    platform = telegram([busy, busy, None, refusal(), CUT])
     place = conversation(user, telegram_account(user, platform.server))
     messages = [send(user, place, f"m{number}") for number in range(5)]
     settled(user, messages[0], "sent", 20)
@@ -155,7 +128,7 @@ def test_order_is_kept_around_what_fails_and_what_is_doubted(pair, bot):
     assert [call.json["text"] for call in platform.sent] == ["m0", "m3", "m4"]
 
 
-def test_what_is_sent_again_by_hand_waits_for_what_is_under_way(pair, bot):
+def test_what_is_sent_again_by_hand_waits_for_what_is_under_way(pair, telegram):
     user = pair[0].user()
     gate, open_calls, most = threading.Event(), [0], [0]
 
@@ -175,7 +148,7 @@ def test_what_is_sent_again_by_hand_waits_for_what_is_under_way(pair, bot):
         return 200, {"ok": True, "result": result}
 
     called = []
-    platform = bot([refusal(), slow, slow])
+    platform = telegram([refusal(), slow, slow])
     place = conversation(user, telegram_account(user, platform.server))
     first = send(user, place, "first")
     settled(user, first, "failed")
@@ -189,10 +162,10 @@ def test_what_is_sent_again_by_hand_waits_for_what_is_under_way(pair, bot):
     assert most[0] == 1 and called == ["second", "first"]
 
 
-def test_changes_wait_for_the_message_to_be_there(pair, bot):
+def test_changes_wait_for_the_message_to_be_there(pair, telegram):
     user = pair[0].user()
     busy = (503, {"ok": False, "error_code": 503, "description": "busy"})
-    platform = bot([busy, refusal()])
+    platform = telegram([busy, refusal()])
     place = conversation(user, telegram_account(user, platform.server))
     message = send(user, place, "hello")
     for method, path, body in (
@@ -215,9 +188,9 @@ def business_place(user, account):
     return user.conversations(account=account.id)[0]["id"]
 
 
-def test_an_older_message_with_the_same_words_is_no_echo(pair, bot):
+def test_an_older_message_with_the_same_words_is_no_echo(pair, telegram):
     """Found late, by a sweep or a webhook that was held up: it was said an hour before."""
-    platform = bot([CUT])
+    platform = telegram([CUT])
     user = pair[0].user()
     account = telegram_account(user, platform.server)
     place = business_place(user, account)
@@ -241,8 +214,8 @@ def test_an_older_message_with_the_same_words_is_no_echo(pair, bot):
     assert len([m for m in user.messages(place) if m["text"] == "ok"]) == 2
 
 
-def test_what_the_platform_refused_is_not_what_somebody_says_elsewhere(pair, bot):
-    platform = bot([refusal("Bad Request: message is not allowed")])
+def test_what_the_platform_refused_is_not_what_somebody_says_elsewhere(pair, telegram):
+    platform = telegram([refusal("Bad Request: message is not allowed")])
     user = pair[0].user()
     account = telegram_account(user, platform.server)
     place = business_place(user, account)
@@ -253,8 +226,8 @@ def test_what_the_platform_refused_is_not_what_somebody_says_elsewhere(pair, bot
     assert sorted(m["status"] for m in user.messages(place) if m["text"] == "hello") == ["failed", "sent"]
 
 
-def test_an_echo_after_the_message_was_given_up_takes_its_failure_back(pair, bot):
-    platform = bot([CUT])
+def test_an_echo_after_the_message_was_given_up_takes_its_failure_back(pair, telegram):
+    platform = telegram([CUT])
     user = pair[0].user()
     account = telegram_account(user, platform.server)
     place = business_place(user, account)
@@ -274,8 +247,8 @@ def test_an_echo_after_the_message_was_given_up_takes_its_failure_back(pair, bot
 # Uploads.
 
 
-def test_an_upload_is_its_users(pair, bot):
-    platform = bot()
+def test_an_upload_is_its_users(pair, telegram):
+    platform = telegram()
     user = pair[0].user()
     account = telegram_account(user, platform.server)
     place = conversation(user, account)

@@ -10,6 +10,7 @@ import time
 import psycopg
 
 from hub import Hub, unique, wait_until, wrong_clock
+from nodes import nodes
 from platform_server import PlatformServer
 from postgres import Cluster
 
@@ -71,47 +72,33 @@ def connect(user, platform):
 
 def test_a_token_is_renewed_once_for_all_nodes():
     platform = Rotating(lifetime=5)  # Renewed a fifth of that ahead: every four seconds.
-    with Cluster("tokens") as server, platform.server:
-        shared = {
-            "DATABASE_URL": server.url,
-            "JWT_SECRET": unique("secret") * 3,
-            "ENCRYPTION_KEY": "11" * 32,
-            "SWEEP_INTERVAL": "1",
-        }
-        hubs = [Hub(f"token{n}", **shared) for n in range(2)]
-        try:
-            for hub in hubs:
-                hub.jwt_secret = shared["JWT_SECRET"]
-                hub.start()
-            user = hubs[0].user()
-            account = connect(user, platform)
-            wait_until(lambda: platform.renewals >= 4, 30, "four renewals")
-            assert platform.reused == 0
-            assert platform.refused == 0
-            assert platform.calls > 4
-            assert user.get(f"/api/accounts/{account['id']}")["state"] == "connected"
-            # A token that the platform takes back is renewed at once.
-            with platform.lock:
-                platform.token = "another"
-                before = platform.renewals
-            wait_until(lambda: platform.renewals > before, 15)
-            # A grant that is gone needs a person.
-            with platform.lock:
-                platform.revoked = True
-            wait_until(
-                lambda: user.get(f"/api/accounts/{account['id']}")["state"] == "bad_credentials", 20, "bad_credentials"
-            )
-            assert user.get(f"/api/accounts/{account['id']}")["stateAction"]
-            # What that person gives is used in place of what was kept.
-            with platform.lock:
-                platform.revoked, platform.refresh, before = False, "xoxe-2-0", platform.renewals
-            user.patch(f"/api/accounts/{account['id']}", {"credentials": {"refreshToken": "xoxe-2-0"}})
-            wait_until(lambda: platform.renewals > before + 1, 20, "renewals by the new grant")
-            assert platform.reused == 0
-            assert user.get(f"/api/accounts/{account['id']}")["state"] == "connected"
-        finally:
-            for hub in hubs:
-                hub.close()
+    with platform.server, nodes("tokens", SWEEP_INTERVAL="1") as hubs:
+        user = hubs[0].user()
+        account = connect(user, platform)
+        wait_until(lambda: platform.renewals >= 4, 30, "four renewals")
+        assert platform.reused == 0
+        assert platform.refused == 0
+        assert platform.calls > 4
+        assert user.get(f"/api/accounts/{account['id']}")["state"] == "connected"
+        # A token that the platform takes back is renewed at once.
+        with platform.lock:
+            platform.token = "another"
+            before = platform.renewals
+        wait_until(lambda: platform.renewals > before, 15)
+        # A grant that is gone needs a person.
+        with platform.lock:
+            platform.revoked = True
+        wait_until(
+            lambda: user.get(f"/api/accounts/{account['id']}")["state"] == "bad_credentials", 20, "bad_credentials"
+        )
+        assert user.get(f"/api/accounts/{account['id']}")["stateAction"]
+        # What that person gives is used in place of what was kept.
+        with platform.lock:
+            platform.revoked, platform.refresh, before = False, "xoxe-2-0", platform.renewals
+        user.patch(f"/api/accounts/{account['id']}", {"credentials": {"refreshToken": "xoxe-2-0"}})
+        wait_until(lambda: platform.renewals > before + 1, 20, "renewals by the new grant")
+        assert platform.reused == 0
+        assert user.get(f"/api/accounts/{account['id']}")["state"] == "connected"
 
 
 def test_a_token_that_cannot_be_kept_is_used_and_kept_later(own_hub):
