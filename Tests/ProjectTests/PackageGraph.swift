@@ -31,7 +31,7 @@ enum Layer: String {
     case .wire, .domain: ["FoundationEssentials"]
     case .machinery: ["FoundationEssentials", "Glibc", "Synchronization"]
     case .judge: ["Glibc"]
-    case .product: ["FoundationEssentials", "FoundationNetworking", "Foundation", "Synchronization"]
+    case .product: ["FoundationEssentials", "Foundation", "Synchronization"]
     case .program: ["FoundationEssentials", "Foundation", "Glibc", "Synchronization"]
     case .tool: ["Foundation", "PackagePlugin"]
     }
@@ -66,8 +66,6 @@ enum PackageGraph {
     "Telemetry": ["Glibc", "Dispatch"],
     // The queue that a Swift executor must be told about is Dispatch's type.
     "EventLoop": ["Dispatch"],
-    // `simulate` sends signed webhooks to a running hub, over HTTPS too: URLSession does that.
-    "messaging-hub": ["FoundationNetworking"],
   ]
 
   /// The arrows that Package.swift draws: target to the targets it names.

@@ -62,7 +62,7 @@ struct SimulateCommand: Command {
       throw Failure("the secrets of this account cannot sign; see Webhooks/\(platform.name)/README.md")
     }
     if arguments.has("reorder") { requests.shuffle() }
-    let statuses = try await WebhookSender.send(requests, to: base)
+    let statuses = try await WebhookSender.send(requests, to: base, settings.hub.outbound)
     try report(statuses, unsigned: unsigned, spoil: spoil)
   }
 
