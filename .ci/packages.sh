@@ -5,7 +5,7 @@ set -euo pipefail
 
 wanted="libpq-dev libssl-dev zlib1g-dev pkg-config"
 if [ "${1:-build}" = test ]; then
-  wanted="$wanted python3-venv chromium faketime dovecot-imapd"
+  wanted="$wanted python3-venv chromium faketime dovecot-imapd exim4-daemon-light"
 fi
 
 installed() {
@@ -77,7 +77,7 @@ case "$missing" in
 esac
 
 case "$missing" in
-*" dovecot"*)
+*" dovecot"* | *" exim"*)
   # A policy that is there already knows better.
   if [ ! -e "$policy" ]; then
     as_root touch "$policy.of-hub"
@@ -90,14 +90,23 @@ esac
 # shellcheck disable=SC2086  # a list of names
 install_packages $missing
 
+# Nor at the next boot.
+for service in dovecot exim4; do
+  case "$missing" in
+  *" $service"*)
+    if command -v systemctl >/dev/null 2>&1; then
+      as_root systemctl disable $service.service >/dev/null 2>&1 || true
+    fi
+    if command -v update-rc.d >/dev/null 2>&1; then
+      as_root update-rc.d $service disable >/dev/null 2>&1 || true
+    fi
+    ;;
+  esac
+done
 case "$missing" in
 *" dovecot"*)
-  # Nor at the next boot.
   if command -v systemctl >/dev/null 2>&1; then
-    as_root systemctl disable dovecot.service dovecot.socket >/dev/null 2>&1 || true
-  fi
-  if command -v update-rc.d >/dev/null 2>&1; then
-    as_root update-rc.d dovecot disable >/dev/null 2>&1 || true
+    as_root systemctl disable dovecot.socket >/dev/null 2>&1 || true
   fi
   ;;
 esac

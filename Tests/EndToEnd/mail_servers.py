@@ -28,10 +28,9 @@ DOVECOT = "/usr/sbin/dovecot"
 PASSWORD = "geheim-ü"
 
 
-def configuration(folder, port):
+def configuration(folder, port, owner):
     root = os.getuid() == 0
     me, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
-    owner = "uid=65534 gid=65534" if root else f"uid={os.getuid()} gid={os.getgid()}"
     return f"""
 base_dir = {folder}/run
 state_dir = {folder}/state
@@ -58,7 +57,7 @@ passdb {{
 }}
 userdb {{
   driver = static
-  args = {owner} home={folder}/mail/%u
+  args = uid={owner[0]} gid={owner[1]} home={folder}/mail/%u
 }}
 service imap-login {{
   chroot =
@@ -90,7 +89,9 @@ namespace inbox {{
 
 
 class MailServers:
-    def __init__(self):
+    def __init__(self, owner=None):
+        """owner: the user and the group that own the mailboxes."""
+        owner = owner or ((65534, 65534) if os.getuid() == 0 else (os.getuid(), os.getgid()))
         self.folder = Path(tempfile.mkdtemp(prefix="e2e-mail-", dir="/tmp"))
         self.folder.chmod(0o755)
         for name in ("run", "state", "mail"):
@@ -103,7 +104,7 @@ class MailServers:
             check=True, stderr=subprocess.DEVNULL,
         )
         self.imap_port = free_port()
-        (self.folder / "dovecot.conf").write_text(configuration(self.folder, self.imap_port))
+        (self.folder / "dovecot.conf").write_text(configuration(self.folder, self.imap_port, owner))
         self.dovecot = self.start_dovecot()
         self.smtp = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("smtp_server.py"), self.folder],
