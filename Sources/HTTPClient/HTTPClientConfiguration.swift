@@ -1,7 +1,7 @@
 package import EventLoop
 
 extension HTTPClient {
-  /// What a client may use. Each loop has a client, so numbers are per loop.
+  /// What a client may use.
   package struct Configuration: Sendable {
     /// Authorities and rules for https; one for the process, because it holds every authority in memory.
     package var tls: TLSContext
