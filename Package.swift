@@ -39,7 +39,7 @@ let package = Package(
   ],
   targets: [
     // The C doors.
-    .target(name: "CLinux"),
+    .target(name: "CLinux", dependencies: ["COpenSSL"]),
     .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
@@ -123,7 +123,7 @@ let package = Package(
     tests("SocketIOWire", ["Bytes"]),
     tests("MailWire", ["Bytes"]),
     tests("MIME", ["Bytes"]),
-    tests("EventLoop", ["Bytes"]),
+    tests("EventLoop", ["COpenSSL", "Bytes"]),
     tests("Postgres", ["EventLoop", "Bytes"]),
     tests("HTTPServer", ["HTTPClient", "HTTPWire", "WebSocketWire", "EventLoop", "Bytes"]),
     tests("HTTPClient", ["HTTPServer", "HTTPWire", "EventLoop", "Bytes"]),
