@@ -29,11 +29,12 @@ package struct OutboundWorkers: Sendable {
   private let gate: RateGate
   private let pauses: PauseSharing
   private let tokens: TokenKeeper
-  private let worker: OutboxWorker
+  private let sending: JobWorker
+  private let presence: PresenceSender
   private let scheduler: PollScheduler
   private let files: any FileStore
   private let links: FileLinks
-  private let fetcher: FetchWorker
+  private let fetching: JobWorker
   private let keeping: FileKeeping
 
   package init(_ parts: Parts, on loop: EventLoop) throws {
@@ -70,7 +71,8 @@ package struct OutboundWorkers: Sendable {
       clock: node.clock,
       metrics: parts.metrics,
       log: node.log, loop: loop)
-    worker = OutboxWorker(loop: loop, runner: runner, store: parts.store, relay: parts.relay, log: node.log)
+    sending = JobWorker(loop: loop, source: runner.source, log: node.log)
+    presence = PresenceSender(loop: loop, runner: runner)
     let inside = DeliveryParts(loop: loop, store: parts.store, blocking: BlockingPool(threads: 1))
     let fetch = FetchRunner(
       node: "\(parts.nodeID)", store: parts.store, caller: caller, files: files,
@@ -80,7 +82,7 @@ package struct OutboundWorkers: Sendable {
       limits: FetchRunner.Limits(
         bytesMax: configuration.files.bytesMax, time: configuration.files.fetchTime,
         allowsPrivateAddresses: configuration.allowsPrivateAddresses))
-    fetcher = FetchWorker(loop: loop, runner: fetch, store: parts.store, log: node.log)
+    fetching = JobWorker(loop: loop, source: fetch.source, log: node.log)
     keeping = FileKeeping(
       loop: loop, store: parts.store, files: files, interval: configuration.files.keepingInterval,
       uploadSeconds: configuration.files.uploadSeconds, log: node.log)
@@ -109,26 +111,28 @@ package struct OutboundWorkers: Sendable {
   /// Files as the requests of a shard serve them.
   package func fileServing(_ store: HubStore) -> FileServing {
     FileServing(
-      store: store, files: files, fetcher: fetcher, links: links, clock: parts.node.clock, relay: parts.relay)
+      store: store, files: files, fetching: fetching, links: links, clock: parts.node.clock,
+      relay: parts.relay)
   }
 
   /// The outbox as the requests of a shard use it.
   package func outbox(_ store: HubStore) -> Outbox {
     Outbox(
-      store: store, relay: parts.relay, worker: worker, ids: parts.ids, keys: parts.node.keys,
+      store: store, relay: parts.relay, worker: sending, presence: presence, ids: parts.ids,
+      keys: parts.node.keys,
       clock: parts.node.clock, uploads: Uploads(store: store, files: files, ids: parts.ids), links: links,
       gate: gate)
   }
 
   package func start() {
-    let (worker, scheduler, fetcher, keeping) = (worker, scheduler, fetcher, keeping)
+    let (sending, scheduler, fetching, keeping) = (sending, scheduler, fetching, keeping)
     let (pauses, loop) = (pauses, loop)
     Task(executorPreference: loop) {
       await pauses.look()
       Task(executorPreference: loop) { await pauses.run() }
-      Task(executorPreference: loop) { await worker.run() }
+      Task(executorPreference: loop) { await sending.run() }
       Task(executorPreference: loop) { await scheduler.run() }
-      Task(executorPreference: loop) { await fetcher.run() }
+      Task(executorPreference: loop) { await fetching.run() }
       Task(executorPreference: loop) { await keeping.run() }
     }
   }
@@ -138,16 +142,17 @@ package struct OutboundWorkers: Sendable {
 
   /// Ends what is under way. Jobs that are not finished are found by another node, or by the next start.
   package func stop(within limit: Duration) async {
-    let (worker, scheduler, client) = (worker, scheduler, client)
-    let (fetcher, keeping, tokens, pauses) = (fetcher, keeping, tokens, pauses)
+    let (sending, presence, scheduler, client) = (sending, presence, scheduler, client)
+    let (fetching, keeping, tokens, pauses) = (fetching, keeping, tokens, pauses)
     await loop.shard.run { shard in
       let deadline = shard.loop.now + limit
       await pauses.stop()
       await keeping.stop()
       await scheduler.stop(until: deadline)
-      await worker.stop(until: deadline)
+      await presence.stop()
+      await sending.stop(until: deadline)
       // A file that is not there yet is fetched again: it is not worth waiting for.
-      await fetcher.stop(until: min(deadline, shard.loop.now + .seconds(1)))
+      await fetching.stop(until: min(deadline, shard.loop.now + .seconds(1)))
       await tokens.stop(until: deadline)
       await client.close()
     }

@@ -42,7 +42,7 @@ extension RouteTable {
           409, "file_stored", "The file is there", detail: "a file that is stored is not fetched again")
       }
       files.relay.publish(events)
-      files.fetcher.wake()
+      files.fetching.wake()
       return .json(.accepted, try await files.store.message(call.principal, message))
     }
     for pattern in ["/files/{token}", "/files/{token}/{name}"] {

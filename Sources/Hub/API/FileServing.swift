@@ -16,18 +16,18 @@ package struct FileServing: Sendable {
 
   package let store: HubStore
   package let files: any FileStore
-  package let fetcher: FetchWorker
+  package let fetching: JobWorker
   package let links: FileLinks
   package let clock: WallClock
   package let relay: EventRelay
 
   package init(
-    store: HubStore, files: any FileStore, fetcher: FetchWorker, links: FileLinks, clock: WallClock,
+    store: HubStore, files: any FileStore, fetching: JobWorker, links: FileLinks, clock: WallClock,
     relay: EventRelay
   ) {
     self.store = store
     self.files = files
-    self.fetcher = fetcher
+    self.fetching = fetching
     self.links = links
     self.clock = clock
     self.relay = relay
@@ -47,7 +47,7 @@ package struct FileServing: Sendable {
       throw Problem(
         404, "file_unavailable", "The file cannot be had", detail: file.reason ?? "fetching it failed")
     default:
-      fetcher.wake()
+      fetching.wake()
       throw Problem(
         503, "file_not_fetched", "The file is still being fetched",
         detail: "message_update tells when it is there", retryAfterSeconds: 2)

@@ -18,6 +18,7 @@ package struct FetchRunner: Sendable {
     package var allowsPrivateAddresses: Bool
   }
 
+  private static let runningMax = 8
   private static let callsMax = 6
   private static let attemptsMax = 8
   private static let redirectsMax = 5
@@ -52,7 +53,17 @@ package struct FetchRunner: Sendable {
     case failed(APIFailure)
   }
 
-  func run(_ job: FetchJob) async {
+  /// Attachments that are due.
+  var source: JobWorker.Source {
+    JobWorker.Source(
+      name: "attachments", runningMax: Self.runningMax,
+      recover: { try await store.recoverFiles() },
+      take: { limit in
+        try await store.takeFiles(node: node, limit: limit).map { job in { await run(job) } }
+      })
+  }
+
+  private func run(_ job: FetchJob) async {
     let outcome: Outcome
     do {
       outcome = try await attempt(job)

@@ -22,7 +22,7 @@ extension Outbox {
     else {
       return
     }
-    worker.show(job, sender, account)
+    presence.show(job, sender, account)
   }
 
   /// Tells the platform that the account has read, when the account's policy says so.

@@ -9,7 +9,8 @@ package import Security
 package struct Outbox: Sendable {
   package let store: HubStore
   package let relay: EventRelay
-  package let worker: OutboxWorker
+  package let worker: JobWorker
+  package let presence: PresenceSender
   package let ids: IDSource
   package let keys: KeyRing
   package let clock: WallClock

@@ -12,9 +12,11 @@ package import Telemetry
 /// message is `unknown` until its echo or its status comes.
 package struct SendRunner: Sendable {
   /// Calls of one job: uploads of an album, and what follows.
+  private static let runningMax = 64
   private static let callsMax = 40
   private static let showCallsMax = 4
   private static let attemptsMax = 10
+  /// Seconds that news of an unanswered message is waited for.
   private static let doubtSeconds: Double = 60
   private static let recordTries = 60
 
@@ -44,8 +46,24 @@ package struct SendRunner: Sendable {
     case lost
   }
 
+  /// The outbox. Jobs of one conversation are given out one after the other.
+  var source: JobWorker.Source {
+    JobWorker.Source(
+      name: "outbox", runningMax: Self.runningMax,
+      recover: {
+        relay.publish(try await store.recoverJobs(waitSeconds: Self.doubtSeconds))
+        try await store.pollDoubted()
+      },
+      take: { limit in
+        let asked = LoopInstant.current()
+        return try await store.takeJobs(node: node, limit: limit).map { job in
+          { await run(job, taken: asked) }
+        }
+      })
+  }
+
   /// - Parameter taken: when the job was asked for: it is this node's from then on.
-  func run(_ job: OutboxJob, taken: LoopInstant) async {
+  private func run(_ job: OutboxJob, taken: LoopInstant) async {
     let outcome: Outcome
     do {
       outcome = try await attempt(job, taken)

@@ -276,11 +276,11 @@ extension HubStore {
   }
 
   /// Jobs of nodes that are gone, and unknown ones whose time is up.
-  package func recoverJobs(waitSeconds: Int) async throws -> [UserEvent] {
+  package func recoverJobs(waitSeconds: Double) async throws -> [UserEvent] {
     try await change(
       "SELECT * FROM recover_jobs(make_interval(secs => $1), $2, $3)",
       [
-        .double(Double(waitSeconds)), .text("the hub was stopped while it was being sent"),
+        .double(waitSeconds), .text("the hub was stopped while it was being sent"),
         .text("the platform did not answer; the message may have been sent"),
       ])
   }

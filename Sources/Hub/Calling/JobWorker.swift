@@ -1,16 +1,28 @@
-import Bytes
 package import EventLoop
 package import Telemetry
 
-/// Takes attachments that are due and has their files fetched, some at once. Any node may fetch any file.
-package actor FetchWorker {
+/// Takes jobs that are due out of a table and has them done, some at once. Any node may do any job.
+///
+/// A job that was made on this node wakes it; jobs that became due, and those of nodes that are gone, are
+/// found by looking.
+package actor JobWorker {
+  /// A table of jobs. Called on the worker's loop.
+  package struct Source: Sendable {
+    /// For the log.
+    let name: String
+    /// Jobs at once.
+    let runningMax: Int
+    /// Frees what nodes hold that are gone. Called every few seconds.
+    let recover: @Sendable () async throws -> Void
+    /// Takes at most so many: what does each of them and writes down what came of it.
+    let take: @Sendable (_ limit: Int) async throws -> [@Sendable () async -> Void]
+  }
+
   private static let lookEvery: Duration = .seconds(1)
   private static let recoverEvery: Duration = .seconds(5)
-  private static let runningMax = 8
 
   package nonisolated let loop: EventLoop
-  private let runner: FetchRunner
-  private let store: HubStore
+  private let source: Source
   private let log: Logger
   private var running = 0
   private var isStopped = false
@@ -18,10 +30,9 @@ package actor FetchWorker {
   private var waiter: CheckedContinuation<Void, Never>?
   private var recovered: LoopInstant?
 
-  package init(loop: EventLoop, runner: FetchRunner, store: HubStore, log: Logger) {
+  package init(loop: EventLoop, source: Source, log: Logger) {
     self.loop = loop
-    self.runner = runner
-    self.store = store
+    self.source = source
     self.log = log
   }
 
@@ -39,15 +50,16 @@ package actor FetchWorker {
       isDue = false
       do {
         try await recover()
-        try await takeFiles()
+        try await takeJobs()
       } catch {
-        log.debug("attachments cannot be looked for", ["error": .string("\(error)")])
+        log.debug(
+          "jobs cannot be looked for", ["jobs": .string(source.name), "error": .string("\(error)")])
       }
       await rest()
     }
   }
 
-  /// Takes no more files and waits for those under way, at most until the deadline.
+  /// Takes no more jobs and waits for those under way, at most until the deadline.
   package func stop(until deadline: LoopInstant) async {
     isStopped = true
     look()
@@ -57,25 +69,26 @@ package actor FetchWorker {
   private func recover() async throws {
     if let recovered, loop.now - recovered < Self.recoverEvery { return }
     recovered = loop.now
-    try await store.recoverFiles()
+    try await source.recover()
   }
 
-  private func takeFiles() async throws {
-    while !isStopped && running < Self.runningMax {
-      let jobs = try await store.takeFiles(node: runner.node, limit: Self.runningMax - running)
+  private func takeJobs() async throws {
+    while !isStopped && running < source.runningMax {
+      let jobs = try await source.take(source.runningMax - running)
       guard !jobs.isEmpty else { return }
       for job in jobs { start(job) }
     }
   }
 
-  private func start(_ job: FetchJob) {
+  private func start(_ job: @escaping @Sendable () async -> Void) {
     running += 1
     Task { await withTaskExecutorPreference(loop) { await finish(job) } }
   }
 
-  private func finish(_ job: FetchJob) async {
-    await runner.run(job)
+  private func finish(_ job: @Sendable () async -> Void) async {
+    await job()
     running -= 1
+    // It may have stood before another, as in a conversation.
     look()
   }
 
