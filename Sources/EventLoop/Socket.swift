@@ -402,23 +402,19 @@ package final class Socket: Selectable, @unchecked Sendable {
   }
 
   private func finishIfFlushed() {
-    guard failure == nil, !hasOutput else { return }
+    guard isFinishing || wantsShutdown, failure == nil, !hasOutput else { return }
     // The close alert goes behind the last bytes: TLS takes nothing after it.
-    if isFinishing || wantsShutdown, let tls, !hasSentCloseAlert {
+    if let tls, !hasSentCloseAlert {
       hasSentCloseAlert = true
       tls.shutDown()
       if tls.hasOutput { return scheduleFlush() }
     }
     if isFinishing {
       fail(.closed)
-    } else if wantsShutdown {
+    } else {
       wantsShutdown = false
-      isFinishingWrites()
+      shutdown(descriptor, Int32(SHUT_WR))
     }
-  }
-
-  private func isFinishingWrites() {
-    shutdown(descriptor, Int32(SHUT_WR))
   }
 
   private func fail(_ error: SocketError) {

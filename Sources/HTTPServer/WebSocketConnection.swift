@@ -143,6 +143,7 @@ package final class WebSocketConnection: @unchecked Sendable {
     return nil
   }
 
+  @inline(__always)
   private func readMore(into buffer: inout ByteBuffer) async {
     do throws(SocketError) {
       let count = try await socket.read(into: &buffer, deadline: readDeadline)
@@ -222,13 +223,14 @@ package final class WebSocketConnection: @unchecked Sendable {
   /// Sends a frame that was written before, shared by many connections. For the server's side.
   package func send(frame: [UInt8]) {
     guard isOpen else { return }
-    guard bound.admits(frame.count, queued: socket.queuedBytes) else {
+    let queuedBytes = socket.queuedBytes
+    guard bound.admits(frame.count, queued: queuedBytes) else {
       end = .slow
       socket.close()
       return
     }
     // The socket's own bound is for what is written past this one: answers to pings and closes.
-    let needed = socket.queuedBytes + frame.count + Self.controlBytesMax
+    let needed = queuedBytes + frame.count + Self.controlBytesMax
     if needed > socket.queueBytesMax { socket.queueBytesMax = needed }
     socket.write(frame)
   }

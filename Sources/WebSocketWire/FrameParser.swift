@@ -54,6 +54,18 @@ package struct FrameParser: Sendable {
     }
   }
 
+  /// Takes the payload of the frame that began, at once and with its end. Only while nothing of it was read
+  /// and all of it is in `buffer`.
+  mutating func readPayload(_ buffer: inout ByteBuffer) -> [UInt8] {
+    guard case .readingPayload(let bytesLeft, var mask) = state else {
+      preconditionFailure("a payload was asked for outside of a frame")
+    }
+    var payload = buffer.read(bytesLeft)
+    mask.apply(to: &payload)
+    state = .awaitingHeader
+    return payload
+  }
+
   private func readHeader(_ buffer: inout ByteBuffer) throws(WebSocketFault) -> (WebSocketFrameHeader, Mask)?
   {
     guard buffer.count >= 2 else { return nil }

@@ -116,7 +116,9 @@ package struct WebSocketStateMachine: ~Copyable {
       while true {
         switch try parser.read(&buffer) {
         case .needMoreData: return .needMoreData
-        case .frameBegan(let header): try begin(header)
+        case .frameBegan(let header):
+          if let message = try wholeMessage(header, &buffer) { return .deliver(message) }
+          try begin(header)
         case .payloadPart(let part): try take(part)
         case .frameEnded:
           if let action = try endFrame() { return action }
@@ -127,6 +129,21 @@ package struct WebSocketStateMachine: ~Copyable {
       closing = .closed
       return .fail(error, close: close)
     }
+  }
+
+  /// The usual message, which needs nothing remembered: one plain frame that has arrived to its end.
+  private mutating func wholeMessage(
+    _ header: WebSocketFrameHeader, _ buffer: inout ByteBuffer
+  ) throws(WebSocketFault) -> WebSocketMessage? {
+    guard case .betweenMessages = reading, closing == .open, header.isFinal, !header.isCompressed,
+      header.opcode == .text || header.opcode == .binary, limits.fragmentsMax > 0,
+      header.payloadBytes <= limits.messageBytesMax, header.payloadBytes <= buffer.count
+    else { return nil }
+    let payload = parser.readPayload(&buffer)
+    guard header.opcode == .text else { return .binary(payload) }
+    var validator = UTF8Validator()
+    guard validator.accept(payload), validator.isComplete else { throw .invalidUTF8 }
+    return .text(payload)
   }
 
   private mutating func begin(_ header: WebSocketFrameHeader) throws(WebSocketFault) {
