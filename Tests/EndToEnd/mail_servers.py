@@ -174,6 +174,9 @@ class Mailbox:
         context = ssl.create_default_context(cafile=servers.authority)
         self.imap = imaplib.IMAP4_SSL("localhost", servers.imap_port, ssl_context=context, timeout=10)
         self.imap.authenticate("PLAIN", lambda _: f"\0{user}\0{PASSWORD}".encode())
+        # Dovecot makes a mailbox when it is opened first, and not at the login.
+        kind, answer = self.imap.select(readonly=True)
+        assert kind == "OK", answer
 
     def __enter__(self):
         return self
