@@ -28,11 +28,13 @@ enum EngineIOFuzz {
 
   /// A packet on a WebSocket is written as it was read.
   private static func expectPacket(_ message: [UInt8], _ revision: EngineIORevision) throws(FuzzFinding) {
-    if let packet = try? EngineIOPacket(text: message, allowsBase64: false, revision: revision) {
+    if let packet = try? EngineIOPacket(text: message, revision: revision) {
       var text: [UInt8] = []
       packet.appendText(to: &text, revision: revision)
       try expect(text == message, "written as \(text)")
-      try expect(packet.byteCount == message.count, "counted as \(packet.byteCount) bytes")
+      let isShorter = if case .binary = packet { packet.byteCount < message.count } else { false }
+      try expect(
+        isShorter || packet.byteCount == message.count, "counted as \(packet.byteCount) bytes")
     }
     if case .binary(let content)? = try? EngineIOPacket(binary: message, revision: revision) {
       try expect((revision == .v3 ? [4] : []) + content == message, "read as \(content)")
