@@ -14,6 +14,20 @@ package enum OriginRule: Sendable, Equatable {
     case .list(let origins): origins.contains(origin)
     }
   }
+
+  /// Whether whoever sent a request may open a connection. Browsers let every page do so, and name it in
+  /// Origin: a page may when it is allowed, or the server's own. A request without Origin comes from a
+  /// program, which no other site can make act for a user.
+  package func allowsSender(of head: HTTPRequestHead) -> Bool {
+    let origins = head.headers.all("origin")
+    guard let origin = origins.first else { return true }
+    return origins.count == 1 && (allows(origin) || Self.isOwn(origin, head))
+  }
+
+  private static func isOwn(_ origin: String, _ head: HTTPRequestHead) -> Bool {
+    guard !head.authority.isEmpty else { return false }
+    return ["http://", "https://"].contains { equalsIgnoringCase(origin, $0 + head.authority) }
+  }
 }
 
 /// Cross-origin resource sharing (WHATWG Fetch section 3.2) as a pure function of a request head.

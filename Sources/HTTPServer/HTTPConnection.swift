@@ -320,6 +320,7 @@ final class HTTPConnection {
     inbound = ByteBuffer()
     guard case .refused(let status, let code) = fault else { return socket.close() }
     var problem = HTTPProblem.response(status, code: code)
+    if let head = current?.head { problem.headers.add(contentsOf: server.configuration.refusalHeaders(head)) }
     if status == .serviceUnavailable {
       problem.headers.set("Retry-After", String(server.configuration.retryAfterSeconds))
     }

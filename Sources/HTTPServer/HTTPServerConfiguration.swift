@@ -11,6 +11,9 @@ extension HTTPServer {
     package var bodyBytesMax: @Sendable (HTTPRequestHead) -> Int
     /// The route of a request as a label for the observer: a pattern, never the path itself.
     package var routeLabel: @Sendable (HTTPRequestHead) -> String?
+    /// Fields for an answer that the server gives by itself to a request whose head it has read, so that the
+    /// page which sent it can read the answer.
+    package var refusalHeaders: @Sendable (HTTPRequestHead) -> HTTPHeaders = { _ in HTTPHeaders() }
     /// TLS for every connection; nil for plain ones.
     package var tls: TLSContext?
 

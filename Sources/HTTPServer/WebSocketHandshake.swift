@@ -12,8 +12,7 @@ package enum WebSocketHandshake {
   ///
   /// - Parameters:
   ///   - subprotocols: those we speak, the best first; the first that the client offers is chosen.
-  ///   - allowedOrigins: for browsers. A request without Origin comes from a program, which no other
-  ///     site can make act for a user, and passes.
+  ///   - allowedOrigins: for browsers; see `OriginRule.allowsSender`.
   /// - Returns: the 101 for `HTTPAnswer.upgrade`, or the refusal: 426 for a request that is no upgrade
   ///   or of another version, 403 for a foreign origin, 400 for a malformed one.
   package static func answer(
@@ -35,8 +34,10 @@ package enum WebSocketHandshake {
     guard keys.count == 1, let key = keys.first, key.utf8.count == 24, Base64.decode(key)?.count == 16 else {
       return .failure(HTTPProblem.response(.badRequest, code: "websocket_malformed"))
     }
-    let origins = headers.all("origin")
-    guard origins.count <= 1, origins.allSatisfy(allowedOrigins.allows) else {
+    guard ExtensionOffer.list(of: headers.all("sec-websocket-extensions")) != nil else {
+      return .failure(HTTPProblem.response(.badRequest, code: "websocket_malformed"))
+    }
+    guard allowedOrigins.allowsSender(of: request.head) else {
       return .failure(HTTPProblem.response(.forbidden, code: "origin_not_allowed"))
     }
     var answer: HTTPHeaders = [

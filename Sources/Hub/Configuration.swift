@@ -100,6 +100,8 @@ package struct HubConfiguration: Sendable {
   package var recovery = ConnectionRecovery.asked
   package var pingInterval: Duration = .seconds(25)
   package var pingTimeout: Duration = .seconds(20)
+  /// The name of the cookie with a polling session's id; nil: none.
+  package var sessionCookie: String?
   /// Read connections per shard.
   package var readConnections = 4
   package init() {}

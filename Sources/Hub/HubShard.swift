@@ -109,6 +109,16 @@ package final class HubShard: Sendable {
     socketIO.randomBytes = { SecureRandom.bytes($0) }
     socketIO.observer = parts.metrics
     socketIO.allowedOrigins = origins
+    socketIO.cookie = configuration.sessionCookie.map { name in
+      var cookie = SocketIOCookie()
+      cookie.name = name
+      // A page of another site has its cookies sent only if they are marked so, which needs HTTPS.
+      if configuration.baseURL.hasPrefix("https://") {
+        cookie.sameSite = "None"
+        cookie.isSecure = true
+      }
+      return cookie
+    }
     // No capture lists in asynchronous closures: with one they would leave the loop. A shard lives as
     // long as its process, so the references may be strong.
     socketIO.forward = { shard, request in await self.forward(request, to: Int(shard)) }
@@ -117,8 +127,10 @@ package final class HubShard: Sendable {
     let path = socketIO.path
     let payloadMax = socketIO.payloadBytesMax
     var http = HTTPServer.Configuration(
-      bodyBytesMax: { $0.path.hasPrefix(path) ? payloadMax : api.bodyBytesMax($0) },
-      routeLabel: { $0.path.hasPrefix(path) ? path : api.label($0) })
+      bodyBytesMax: { $0.rawPath.hasPrefix(path) ? payloadMax : api.bodyBytesMax($0) },
+      routeLabel: { $0.rawPath.hasPrefix(path) ? path : api.label($0) })
+    let cors = CORSPolicy(origins: origins)
+    http.refusalHeaders = { cors.headers(for: $0) }
     http.tls = parts.tls
     http.connectionsMax = max(1, configuration.limits.connectionsMax / max(1, configuration.shardCount))
     let httpServer = HTTPServer(loop: loop, configuration: http, observer: parts.metrics) {
@@ -128,7 +140,8 @@ package final class HubShard: Sendable {
   }
 
   private func answer(_ request: HTTPRequest, _ server: SocketIOServer, path: String) async -> HTTPAnswer {
-    if request.path.hasPrefix(path) { return await server.handle(request) }
+    // Not decoded: an encoded slash is none.
+    if request.head.rawPath.hasPrefix(path) { return await server.handle(request) }
     if request.path == "/ws" { return answerPlain(request) }
     return await api.handle(request)
   }
@@ -153,10 +166,11 @@ package final class HubShard: Sendable {
     }
   }
 
-  /// A long-polling session lives on one shard; its requests may arrive at another.
-  private func forward(_ request: HTTPRequest, to index: Int) async -> HTTPAnswer {
+  /// A long-polling session lives on one shard; its requests may arrive at another. nil: there is no such
+  /// shard.
+  private func forward(_ request: HTTPRequest, to index: Int) async -> HTTPAnswer? {
     let target = siblings.withLock { index < $0.count ? $0[index] : nil }
-    guard let target, target !== self else { return .response(Problem.invalid("unknown session").response()) }
+    guard let target, target !== self else { return nil }
     return await target.loop.shard.run { shard in
       guard shard.loop.inLoop, let server = target.servers.withLock({ $0?.socketIO }) else {
         return .response(Problem.unavailable.response())

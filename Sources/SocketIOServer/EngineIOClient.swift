@@ -18,11 +18,16 @@ package final class EngineIOClient: @unchecked Sendable {
   private(set) var handshake: SocketIOHandshake
   /// Whether binary can go as it is over polling (revision 3 only).
   let takesBinaryPayloads: Bool
+  /// Whether binary can go as it is over the WebSocket that is the transport.
+  private var takesBinaryFrames = true
   /// nil once the session is over.
   var handler: (any EngineIOHandler)?
 
   private var transport: WebSocketConnection?
   private var probe: WebSocketConnection?
+  private var probeTakesBinaryFrames = true
+  /// Upgrades that were begun.
+  private(set) var upgradeAttempts = 0
   private var heldPoll: UnsafeContinuation<[EngineIOPacket], Never>?
   /// The handler is at work for this client.
   private(set) var isHandling = false
@@ -119,8 +124,10 @@ package final class EngineIOClient: @unchecked Sendable {
   private static let firstMessageDelay = Duration.milliseconds(5)
 
   /// Serves a WebSocket that is the session's transport from the start.
-  func serve(_ connection: WebSocketConnection) async {
+  /// - Parameter takesBinary: whether the client takes binary messages; otherwise it gets them as text.
+  func serve(_ connection: WebSocketConnection, takesBinary: Bool) async {
     transport = connection
+    takesBinaryFrames = takesBinary
     if session.revision == .v3 {
       // Libraries of that age lose a message that comes before the page has learned of the connection.
       try? await server.loop.sleep(for: Self.firstMessageDelay)
@@ -131,9 +138,10 @@ package final class EngineIOClient: @unchecked Sendable {
   }
 
   /// Serves a WebSocket that wants to take over from polling.
-  func serveProbe(_ connection: WebSocketConnection) async {
+  func serveProbe(_ connection: WebSocketConnection, takesBinary: Bool) async {
     guard probe == nil, session.transport == .polling, !session.isClosed else { return connection.abort() }
     probe = connection
+    probeTakesBinaryFrames = takesBinary
     await read(connection)
   }
 
@@ -144,7 +152,7 @@ package final class EngineIOClient: @unchecked Sendable {
         packet =
           switch message {
           case .text(let text):
-            try EngineIOPacket(text: text, allowsBase64: false, revision: session.revision)
+            try EngineIOPacket(text: text, revision: session.revision)
           case .binary(let bytes): try EngineIOPacket(binary: bytes, revision: session.revision)
           }
       } catch {
@@ -177,9 +185,9 @@ package final class EngineIOClient: @unchecked Sendable {
     }
   }
 
-  /// The upgrade took too long.
-  func upgradeTimedOut() {
-    guard session.transport == .polling else { return }
+  /// That upgrade took too long, or failed. Nothing when it is over, and when another has begun since.
+  func upgradeTimedOut(_ attempt: Int) {
+    guard attempt == upgradeAttempts, session.transport == .polling else { return }
     run(session.probeEnded())
     closeProbe()
   }
@@ -188,6 +196,7 @@ package final class EngineIOClient: @unchecked Sendable {
     for action in session.webSocketArrived() {
       if case .refuse(let refusal) = action { return refusal }
     }
+    upgradeAttempts += 1
     return nil
   }
 
@@ -245,7 +254,7 @@ package final class EngineIOClient: @unchecked Sendable {
   }
 
   private func message(_ packet: EngineIOPacket) -> WebSocketMessage {
-    if case .binary(let bytes) = packet {
+    if case .binary(let bytes) = packet, takesBinaryFrames {
       return .binary(session.revision == .v3 ? [4] + bytes : bytes)
     }
     var text: [UInt8] = []
@@ -268,6 +277,7 @@ package final class EngineIOClient: @unchecked Sendable {
     case .sendProbe(let packet): probe?.send(message(packet))
     case .adoptProbe:
       transport = probe
+      takesBinaryFrames = probeTakesBinaryFrames
       probe = nil
       server.configuration.observer?.sessionUpgraded()
     case .closeProbe: closeProbe()

@@ -14,6 +14,8 @@ extension EngineIOServer {
   package func handle(_ request: HTTPRequest) async -> HTTPAnswer {
     loop.assertInLoop()
     if let preflight = cors.preflight(for: request.head) { return .response(preflight) }
+    // The answer of another shard has these fields already.
+    if let answer = await forwarded(request) { return answer }
     var answer = await answer(request)
     if case .response(var response) = answer {
       response.headers.set("Cache-Control", "no-store")
@@ -23,8 +25,18 @@ extension EngineIOServer {
     return answer
   }
 
+  /// The answer to a request about a session of another shard; nil for every other request.
+  private func forwarded(_ request: HTTPRequest) async -> HTTPAnswer? {
+    guard let forward = configuration.forward, let id = (try? request.head.query())?["sid"],
+      let shard = SocketIOConfiguration.shard(ofSession: id), shard != configuration.homeShard
+    else { return nil }
+    return await forward(shard, request)
+  }
+
   private func answer(_ request: HTTPRequest) async -> HTTPAnswer {
-    guard isAllowed(request) else { return .response(refuse(.forbidden)) }
+    guard configuration.allowedOrigins.allowsSender(of: request.head) else {
+      return .response(refuse(.forbidden))
+    }
     let query: URLQuery
     do throws(HTTPParseError) {
       query = try request.head.query()
@@ -40,14 +52,9 @@ extension EngineIOServer {
     guard let id = query["sid"], !id.isEmpty else {
       return await handshake(request, query, transport)
     }
-    if let shard = SocketIOConfiguration.shard(ofSession: id), shard != configuration.homeShard,
-      let forward = configuration.forward
-    {
-      return await forward(shard, request)
-    }
     guard let client = client(id) else { return .response(refuse(.unknownSession)) }
     switch transport {
-    case .websocket: return upgrade(client, request)
+    case .websocket: return upgrade(client, request, query)
     case .polling: return .response(await poll(client, request, query))
     }
   }
@@ -74,12 +81,13 @@ extension EngineIOServer {
       guard !isDraining, connectionCount < configuration.sessionsMax else { return .response(busy()) }
       // The closure lives as long as the connection; what it was told at the start should not.
       let arrival = Arrival(handshake)
+      let takesBinary = query["b64"] == nil
       return switchProtocols(request) { server, connection in
         // Opened only now: a handshake that never completes leaves nothing behind.
         guard let handshake = arrival.take(), let client = server.open(.websocket, revision, handshake) else {
           return connection.abort()
         }
-        await client.serve(connection)
+        await client.serve(connection, takesBinary: takesBinary)
       }
     }
   }
@@ -97,7 +105,7 @@ extension EngineIOServer {
     if let cookie = configuration.cookie { headers.add("Set-Cookie", cookie.field(sessionID: client.id)) }
   }
 
-  private func upgrade(_ client: EngineIOClient, _ request: HTTPRequest) -> HTTPAnswer {
+  private func upgrade(_ client: EngineIOClient, _ request: HTTPRequest, _ query: URLQuery) -> HTTPAnswer {
     guard request.method == .get, request.headers.list("upgrade", contains: "websocket") else {
       return .response(refuse(.badRequest))
     }
@@ -109,9 +117,13 @@ extension EngineIOServer {
         _ = await connection.receive()
       }
     }
-    loop.schedule(after: configuration.upgradeTimeout) { [weak client] in client?.upgradeTimedOut() }
-    let answer = switchProtocols(request) { _, connection in await client.serveProbe(connection) }
-    if case .response = answer { client.upgradeTimedOut() }
+    let attempt = client.upgradeAttempts
+    loop.schedule(after: configuration.upgradeTimeout) { [weak client] in client?.upgradeTimedOut(attempt) }
+    let takesBinary = query["b64"] == nil
+    let answer = switchProtocols(request) { _, connection in
+      await client.serveProbe(connection, takesBinary: takesBinary)
+    }
+    if case .response = answer { client.upgradeTimedOut(attempt) }
     return answer
   }
 
@@ -233,19 +245,6 @@ extension EngineIOServer {
     var response = HTTPResponse.text(.serviceUnavailable, "too many connections")
     response.headers.set("Retry-After", "5")
     return response
-  }
-
-  /// Browsers do not keep pages from opening WebSockets to other sites, so this does.
-  private func isAllowed(_ request: HTTPRequest) -> Bool {
-    let origins = request.headers.all("origin")
-    guard let origin = origins.first else { return true }
-    guard origins.count == 1 else { return false }
-    return configuration.allowedOrigins.allows(origin) || isOwn(origin, request)
-  }
-
-  private func isOwn(_ origin: String, _ request: HTTPRequest) -> Bool {
-    guard !request.head.authority.isEmpty else { return false }
-    return ["http://", "https://"].contains { equalsIgnoringCase(origin, $0 + request.head.authority) }
   }
 
   private var cors: CORSPolicy {

@@ -15,7 +15,7 @@ final class SocketIOClient: EngineIOHandler, @unchecked Sendable {
   private let server: SocketIOServer
   private var assembler: SocketIOAssembler
   private var sockets: [SocketIOSocket] = []
-  /// Milliseconds; nil once a namespace was joined.
+  /// Milliseconds; nil while the client is in a namespace.
   private(set) var deadlineMilliseconds: Int64?
   private var notices: [(SocketIOSocket, SocketIODisconnectReason)] = []
 
@@ -23,6 +23,10 @@ final class SocketIOClient: EngineIOHandler, @unchecked Sendable {
     self.engine = engine
     self.server = server
     assembler = SocketIOAssembler(limits: server.configuration.packetLimits)
+    beginDeadline()
+  }
+
+  private func beginDeadline() {
     deadlineMilliseconds = server.nowMilliseconds + server.configuration.connectTimeout.milliseconds
   }
 
@@ -94,7 +98,7 @@ final class SocketIOClient: EngineIOHandler, @unchecked Sendable {
     case .acknowledgement, .binaryAcknowledgement:
       guard let socket else { throw .badNamespace }
       guard let id = packet.acknowledgementID, let elements = RawJSONArray.elements(of: packet.payload),
-        parse(packet.payload) != nil
+        let payload = parse(packet.payload), Self.names(payload, whole.attachments)
       else { throw .badPayload }
       // One that nobody waits for any more came too late.
       socket.acknowledged(id, SocketIOAnswer(arguments: elements, attachments: whole.attachments))
@@ -175,7 +179,8 @@ final class SocketIOClient: EngineIOHandler, @unchecked Sendable {
     _ whole: SocketIOAssembler.Assembled, _ socket: SocketIOSocket
   ) async throws(SocketIOParseError) {
     let packet = whole.packet
-    guard let name = parse(packet.payload)?.array?.first?.string, !Self.reservedEvents.contains(name),
+    guard let payload = parse(packet.payload), let name = payload.array?.first?.string,
+      !Self.reservedEvents.contains(name), Self.names(payload, whole.attachments),
       let elements = RawJSONArray.elements(of: packet.payload)
     else { throw .badPayload }
     server.configuration.observer?.eventReceived(bytes: packet.payload.count)
@@ -191,6 +196,17 @@ final class SocketIOClient: EngineIOHandler, @unchecked Sendable {
       await server.application.binaryEvent(
         socket, name: name, arguments: arguments, attachments: whole.attachments, acknowledge: acknowledge)
     }
+  }
+
+  /// Whether each placeholder stands for one of the attachments: a client that is sent another closes its
+  /// connection over it. Without attachments nothing is a placeholder.
+  private static func names(_ value: JSONValue, _ attachments: [[UInt8]]) -> Bool {
+    if attachments.isEmpty { return true }
+    if value["_placeholder"]?.bool == true {
+      return value["num"]?.integer.map { attachments.indices.contains(Int(clamping: $0)) } ?? false
+    }
+    let inner = value.array ?? value.object.map { Array($0.values) } ?? []
+    return inner.allSatisfy { names($0, attachments) }
   }
 
   private static func list(_ elements: [[UInt8]]) -> [UInt8] {
@@ -254,6 +270,7 @@ final class SocketIOClient: EngineIOHandler, @unchecked Sendable {
     socket.leave()
     sockets.removeAll { $0 === socket }
     server.leaveAll(socket)
+    if sockets.isEmpty && deadlineMilliseconds == nil { beginDeadline() }
     // One that was never connected is not known to have come; `accept` sees to it.
     guard wasConnected else { return }
     if engine.isHandling {

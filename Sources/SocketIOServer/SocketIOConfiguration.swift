@@ -41,8 +41,9 @@ package struct SocketIOConfiguration: Sendable {
   package var allowedOrigins = OriginRule.list([])
   /// Which shard this is; written into each session id.
   package var homeShard: UInt8 = 0
-  /// Hands a request on to the shard whose session it is about. nil: such requests are refused.
-  package var forward: (@Sendable (UInt8, HTTPRequest) async -> HTTPAnswer)?
+  /// Hands a request on to the shard whose session it is about, and brings back the whole answer; nil when
+  /// there is no such shard. nil: the sessions of other shards are unknown.
+  package var forward: (@Sendable (UInt8, HTTPRequest) async -> HTTPAnswer?)?
   /// As many unpredictable bytes as asked for: session and socket ids are made of them.
   package var randomBytes: @Sendable (Int) -> [UInt8] = { count in
     var generator = SystemRandomNumberGenerator()

@@ -42,10 +42,10 @@ package enum EngineIOParseError: Error, Sendable, Equatable {
 }
 
 extension EngineIOPacket {
-  /// Reads the text form of one packet: a WebSocket's text message, or one packet of a payload where
-  /// `b` stands before base64.
+  /// Reads the text form of one packet: a WebSocket's text message, or one packet of a payload. `b` stands
+  /// before base64: in payloads, and on the WebSocket of a client that sends no bytes.
   package init(
-    text: some RandomAccessCollection<UInt8>, allowsBase64: Bool, revision: EngineIORevision
+    text: some RandomAccessCollection<UInt8>, revision: EngineIORevision
   ) throws(EngineIOParseError) {
     guard let type = text.first else { throw .emptyPacket }
     let content = Array(text.dropFirst())
@@ -57,7 +57,7 @@ extension EngineIOPacket {
     case UInt8(ascii: "4"): self = .message(content)
     case UInt8(ascii: "5"): self = .upgrade
     case UInt8(ascii: "6"): self = .noop
-    case UInt8(ascii: "b") where allowsBase64:
+    case UInt8(ascii: "b"):
       var digits = content[...]
       if revision == .v3 {
         guard let inner = digits.popFirst() else { throw .emptyPacket }
@@ -85,7 +85,7 @@ extension EngineIOPacket {
     }
   }
 
-  /// Appends the text form: what a WebSocket's text message holds. Binary is written as in a payload.
+  /// Appends the text form: what a WebSocket's text message holds. Binary is written as base64.
   package func appendText(to output: inout [UInt8], revision: EngineIORevision) {
     switch self {
     case .open(let content): output.append(UInt8(ascii: "0")); output.append(contentsOf: content)
@@ -206,7 +206,7 @@ package enum EngineIOPayload {
       case .v3:
         text = try takeCounted(&rest)
       }
-      packets.append(try EngineIOPacket(text: text, allowsBase64: true, revision: revision))
+      packets.append(try EngineIOPacket(text: text, revision: revision))
     } while !rest.isEmpty
     return packets
   }
@@ -230,7 +230,7 @@ package enum EngineIOPayload {
     rest = rest.dropFirst(count)
     if kind == 1 { return try EngineIOPacket(binary: Array(content), revision: .v3) }
     try checkUTF8(content)
-    return try EngineIOPacket(text: content, allowsBase64: true, revision: .v3)
+    return try EngineIOPacket(text: content, revision: .v3)
   }
 
   /// What goes on as text must be text: a WebSocket that it is sent to closes over anything else.

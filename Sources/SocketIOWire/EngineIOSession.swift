@@ -374,15 +374,17 @@ package struct EngineIOSession: Sendable {
   }
 
   /// What waits, for the answer to the handshake of a client that expects more there than the
-  /// handshake.
-  package mutating func takeWaiting() -> [EngineIOPacket] { takeBatch() }
+  /// handshake. One packet less than with a poll, for the handshake is one.
+  package mutating func takeWaiting() -> [EngineIOPacket] {
+    takeBatch(packetsMax: configuration.pollPacketsMax - 1)
+  }
 
   /// The next packets for a poll: at most `pollPacketsMax`, and `payloadBytesMax` unless one alone is
   /// larger.
-  private mutating func takeBatch() -> [EngineIOPacket] {
+  private mutating func takeBatch(packetsMax: Int? = nil) -> [EngineIOPacket] {
     var count = 0
     var bytes = 0
-    for packet in queue.prefix(configuration.pollPacketsMax) {
+    for packet in queue.prefix(packetsMax ?? configuration.pollPacketsMax) {
       if count > 0 && bytes + packet.byteCount > configuration.payloadBytesMax { break }
       bytes += packet.byteCount
       count += 1

@@ -47,11 +47,17 @@ package struct SocketIOPacket: Sendable, Equatable {
 package struct SocketIOLimits: Sendable, Equatable {
   /// Binary attachments of one packet, a count.
   package var attachmentsMax: Int
+  /// Of the name alone.
   package var namespaceBytesMax: Int
+  /// Of the query behind it, which may hold a token.
+  package var namespaceQueryBytesMax: Int
 
-  package init(attachmentsMax: Int = 10, namespaceBytesMax: Int = 256) {
+  package init(
+    attachmentsMax: Int = 10, namespaceBytesMax: Int = 256, namespaceQueryBytesMax: Int = 8_192
+  ) {
     self.attachmentsMax = attachmentsMax
     self.namespaceBytesMax = namespaceBytesMax
+    self.namespaceQueryBytesMax = namespaceQueryBytesMax
   }
 }
 
@@ -122,11 +128,13 @@ extension SocketIOPacket {
     let end = rest.firstIndex(of: UInt8(ascii: ",")) ?? rest.endIndex
     let name = rest[..<end]
     rest = rest[(end == rest.endIndex ? end : end + 1)...]
-    guard name.count <= limits.namespaceBytesMax else {
-      throw .namespaceTooLong(limitBytes: limits.namespaceBytesMax)
-    }
     // By bytes: as characters, a mark or a slash may be one with what stands behind it.
     let mark = name.firstIndex(of: UInt8(ascii: "?")) ?? name.endIndex
+    for (part, limit) in [
+      (name[..<mark], limits.namespaceBytesMax), (name[mark...].dropFirst(), limits.namespaceQueryBytesMax),
+    ] where part.count > limit {
+      throw .namespaceTooLong(limitBytes: limit)
+    }
     guard let path = String(validating: name[..<mark], as: UTF8.self),
       let query = String(validating: name[mark...].dropFirst(), as: UTF8.self)
     else { throw .badNamespace }

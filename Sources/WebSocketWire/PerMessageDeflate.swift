@@ -38,21 +38,19 @@ package struct PerMessageDeflate: Sendable, Equatable {
   /// Takes the first acceptable offer of the request's `Sec-WebSocket-Extensions` values (section 5).
   /// nil: none, the connection goes on without compression.
   package static func negotiate(offers: [String], policy: Policy = .frugal) -> PerMessageDeflate? {
-    for offer in offers.flatMap({ unquoted(Substring($0), splitAt: ",") }) {
+    for offer in ExtensionOffer.list(of: offers) ?? [] {
       if let accepted = PerMessageDeflate(offer: offer, policy: policy) { return accepted }
     }
     return nil
   }
 
   /// nil: another extension, or parameters that section 7.1 does not allow.
-  private init?(offer: Substring, policy: Policy) {
-    let parts = Self.unquoted(offer, splitAt: ";").map(Self.trimmed)
-    guard parts.first == "permessage-deflate" else { return nil }
-    var values: [Substring: Substring?] = [:]
-    for part in parts.dropFirst() {
-      let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(Self.trimmed)
-      guard let name = pair.first, !values.keys.contains(name) else { return nil }
-      values[name] = .some(pair.count > 1 ? pair[1] : nil)
+  private init?(offer: ExtensionOffer, policy: Policy) {
+    guard offer.name == "permessage-deflate" else { return nil }
+    var values: [String: String?] = [:]
+    for parameter in offer.parameters {
+      guard !values.keys.contains(parameter.name) else { return nil }
+      values[parameter.name] = .some(parameter.value)
     }
     var serverBits: Int?
     var clientBits: Int?
@@ -69,7 +67,7 @@ package struct PerMessageDeflate: Sendable, Equatable {
       default: return nil
       }
     }
-    let isAsked = { (name: Substring) in values.keys.contains(name) }
+    let isAsked = { (name: String) in values.keys.contains(name) }
     serverNoContextTakeover = !policy.keepsContexts || isAsked("server_no_context_takeover")
     clientNoContextTakeover = !policy.keepsContexts || isAsked("client_no_context_takeover")
     serverMaxWindowBits = serverBits
@@ -87,32 +85,10 @@ package struct PerMessageDeflate: Sendable, Equatable {
     return text
   }
 
-  // MARK: Reading the field
-
-  /// The parts between separators that are not inside a quoted string.
-  private static func unquoted(_ text: Substring, splitAt separator: Character) -> [Substring] {
-    var isQuoted = false
-    var isEscaped = false
-    return text.split(maxSplits: .max, omittingEmptySubsequences: false) { character in
-      defer { isEscaped = isQuoted && !isEscaped && character == "\\" }
-      if character == "\"" && !isEscaped { isQuoted.toggle() }
-      return character == separator && !isQuoted
-    }
-  }
-
-  private static func windowBits(_ text: Substring) -> Int? {
-    var text = text
-    if text.count >= 2, text.first == "\"", text.last == "\"" { text = text.dropFirst().dropLast() }
+  private static func windowBits(_ text: String) -> Int? {
     guard text.first != "0", text.allSatisfy({ $0.isASCII && $0.isNumber }), let bits = Int(text) else {
       return nil
     }
     return (8...15).contains(bits) ? bits : nil
-  }
-
-  private static func trimmed(_ text: Substring) -> Substring {
-    let isSpace = { (character: Character) in character == " " || character == "\t" }
-    var text = text.drop(while: isSpace)
-    while let last = text.last, isSpace(last) { text.removeLast() }
-    return text
   }
 }

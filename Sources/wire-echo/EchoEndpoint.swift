@@ -37,10 +37,12 @@ struct EchoEndpoint: Sendable {
 extension [EchoEndpoint] {
   /// A server of these endpoints; 404 elsewhere.
   func server(on loop: EventLoop) -> HTTPServer {
-    let configuration = HTTPServer.Configuration(
-      bodyBytesMax: { head in first { $0.matches(head.path) }?.bodyBytesMax ?? 0 })
+    var configuration = HTTPServer.Configuration(
+      bodyBytesMax: { head in first { $0.matches(head.rawPath) }?.bodyBytesMax ?? 0 })
+    let cors = CORSPolicy(origins: .any)
+    configuration.refusalHeaders = { cors.headers(for: $0) }
     return HTTPServer(loop: loop, configuration: configuration) { request in
-      guard let endpoint = first(where: { $0.matches(request.path) }) else {
+      guard let endpoint = first(where: { $0.matches(request.head.rawPath) }) else {
         return .response(.text(.notFound, "not found"))
       }
       return await endpoint.answer(request)

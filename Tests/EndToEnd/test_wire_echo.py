@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import socket
 import threading
 import urllib.parse
 
@@ -177,6 +178,73 @@ def test_cors_reflects_the_origin(echo):
             f"{echo.url}/engine.io/?EIO=4&transport=polling", headers=headers, timeout=5)):
         assert answer.headers["Access-Control-Allow-Origin"] == "https://page.example"
         assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+
+
+def test_a_body_that_is_too_long_is_refused_readably_and_the_session_lives_on(echo):
+    polling = opened_4(echo)
+    answer = polling.post("4" + "x" * 1_000_000, headers={"Origin": "https://page.example"})
+    assert answer.status_code == 413
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://page.example"
+    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+    assert polling.post("4" + "x" * 999_999).text == "ok"
+
+
+def test_a_message_that_is_too_long_closes_the_websocket(echo):
+    connection = echo.socket("EIO=4")
+    handshake(connection.recv())
+    connection.send("4" + "x" * 1_000_000)
+    while (frame := connection.recv_data())[0] != websocket.ABNF.OPCODE_CLOSE:
+        assert frame[1] == b"2"
+    assert int.from_bytes(frame[1][:2]) == 1009
+
+
+@pytest.mark.parametrize("text", ["2other", "5", "4early", "3probe"])
+def test_a_wrong_probe_is_closed_and_polling_goes_on(echo, text):
+    polling = opened_4(echo)
+    connection = echo.socket(f"EIO=4&sid={polling.query['sid']}")
+    connection.send(text)
+    expect_closed(connection)
+    polling.post("4still")
+    assert "4still" in polling.get().text
+
+
+@pytest.mark.parametrize("revision, prefix", [(4, "b"), (3, "b4")])
+def test_binary_as_text_for_those_who_take_no_bytes(echo, revision, prefix):
+    """`forceBase64` of the JavaScript clients: `b64=1`, and base64 both ways on the WebSocket too."""
+    connection = echo.socket(f"EIO={revision}&b64=1")
+    handshake(connection.recv())
+    connection.send(prefix + "AQID/w==")
+    assert connection.recv() == prefix + "AQID/w=="
+    connection.close()
+    # Of a client that does not say so, base64 is read all the same, and answered by bytes.
+    connection = echo.socket(f"EIO={revision}")
+    handshake(connection.recv())
+    connection.send(prefix + "AQID/w==")
+    assert connection.recv() == (b"\x04" if revision == 3 else b"") + b"\x01\x02\x03\xff"
+    connection.close()
+
+
+@pytest.mark.parametrize("offer, status", [
+    ("permessage-deflate; client_max_window_bits", 101), ("x-other; a=1, permessage-deflate", 101),
+    ("permessage-deflate; unknown=1", 101), ("permessage-deflate; server_max_window_bits=\"8\"", 101),
+    ("permessage-deflate; a b", 400), ("permessage-deflate; server_max_window_bits=", 400), (";", 400),
+    ("permessage-deflate; server_max_window_bits=\"8", 400),
+])
+@pytest.mark.parametrize("path", ["/ws", "/engine.io/?EIO=4&transport=websocket"])
+def test_offers_of_extensions(echo, path, offer, status):
+    host, port = echo.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall((
+            f"GET {path} HTTP/1.1\r\nHost: {echo.address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            f"Sec-WebSocket-Extensions: {offer}\r\n\r\n").encode())
+        head = b""
+        while b"\r\n\r\n" not in head:
+            assert (part := connection.recv(4096)), head
+            head += part
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    agreed = b"sec-websocket-extensions: permessage-deflate" in head.lower()
+    assert agreed == (path == "/ws" and status == 101 and "unknown" not in offer)
 
 
 @pytest.mark.parametrize("revision", [4, 3])
@@ -380,6 +448,18 @@ def test_rooms(echo, joined):
     other.close()
 
 
+@pytest.mark.parametrize("placeholder", ['{"_placeholder":true,"num":1}', '[{"_placeholder":true,"num":-1}]'])
+def test_a_placeholder_for_nothing_closes_the_connection(joined, placeholder):
+    joined.send(f'451-["message",{placeholder}]', b"\x01")
+    assert joined.receive() in ("", b"")
+
+
+@pytest.mark.parametrize("name", ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"])
+def test_a_reserved_name_closes_the_connection(joined, name):
+    joined.send(f'42["{name}"]')
+    assert joined.receive() in ("", b"")
+
+
 @pytest.mark.parametrize("packet", ["4abc", "42{}", '42["message"', "42[1]", '452-["x"]x', '45a-["x"]', "46", "4"])
 def test_a_malformed_packet_closes_the_connection(joined, packet):
     joined.send(packet)
@@ -390,9 +470,15 @@ def test_the_revision_of_older_clients(echo):
     client = Client(echo, 3)
     assert client.receive() == "40", "the server connects the first namespace by itself"
     assert client.receive() == '42["auth",{}]'
-    client.send("40/custom?token=abc,")
+    # A token may be long. The library for Python leaves the comma out.
+    token = "abc." * 500
+    client.send(f"40/custom?token={token}")
     assert client.receive() == "40/custom,"
-    assert client.receive() == '42/custom,["auth",{"token":"abc"}]'
+    assert client.receive() == '42/custom,["auth",{"token":"%s"}]' % token
+    client.send("41/custom")
+    client.send("40/custom?token=abc&a=%20,")
+    assert client.receive() == "40/custom,"
+    assert client.receive() == '42/custom,["auth",{"a":" ","token":"abc"}]'
     client.send("40/denied,")
     assert client.receive() == '44/denied,{"code":42}'
     client.send("40/nowhere,")

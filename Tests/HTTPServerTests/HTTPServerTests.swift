@@ -186,6 +186,24 @@ import Testing
     #expect(text.components("HTTP/1.1 ") == 1)
   }
 
+  @Test("what the server refuses by itself has the fields of the request's page")
+  func refusalHeaders() async throws {
+    var configuration = HTTPServer.Configuration(bodyBytesMax: { _ in 3 })
+    configuration.refusalHeaders = { ["X-For": $0.headers["origin"] ?? "none"] }
+    let texts = try await ServerFixture.run(configuration) { fixture in
+      [
+        try await fixture.exchange("POST / HTTP/1.1\r\nHost: h\r\nOrigin: o\r\nContent-Length: 4\r\n\r\n"),
+        try await fixture.exchange(
+          "POST / HTTP/1.1\r\nHost: h\r\nOrigin: o\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n"),
+        // Nothing is known of a request whose head cannot be read, whatever came before it.
+        try await fixture.exchange("GET / HTTP/1.1\r\nHost: h\r\nOrigin: o\r\n\r\nGET\r\n\r\n"),
+      ]
+    }
+    #expect(texts.map { $0?.contains("\r\nX-For: o\r\n") } == [true, true, false])
+    #expect(texts.map { $0?.contains("HTTP/1.1 413 ") } == [true, true, false])
+    #expect(texts[2]?.contains("HTTP/1.1 400 ") == true)
+  }
+
   @Test("serves what came before a malformed request")
   func malformedBehind() async throws {
     let text = try await ServerFixture.run {

@@ -1,6 +1,7 @@
 import HTTPServer
 import HTTPWire
 import Testing
+import WebSocketWire
 
 @Suite struct WebSocketHandshakeTests {
   /// The example of RFC 6455 section 1.3, with some fields replaced ("" leaves one out).
@@ -49,10 +50,36 @@ import Testing
       ("Sec-WebSocket-Version", "8", 426), ("Sec-WebSocket-Version", "", 426),
       ("Sec-WebSocket-Key", "", 400), ("Sec-WebSocket-Key", "c2hvcnQ=", 400),
       ("Sec-WebSocket-Key", "!!!!!!!!!!!!!!!!!!!!!!==", 400),
+      ("Sec-WebSocket-Extensions", "permessage-deflate; a b", 400),
+      ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits=\"10", 400),
     ])
   func refused(name: String, value: String, code: Int) {
     #expect(status(request([name: value])).code == code)
     #expect(status(request(method: .post)) == .badRequest)
+  }
+
+  @Test("says what it speaks to those who do not, and takes no HTTP/1.0")
+  func wanted() {
+    let other = request(["Sec-WebSocket-Version": "8"])
+    guard case .failure(let answer) = WebSocketHandshake.answer(for: other, allowedOrigins: .any) else {
+      Issue.record("version 8 was taken")
+      return
+    }
+    #expect(answer.headers["sec-websocket-version"] == "13")
+    #expect(answer.headers["upgrade"] == "websocket")
+    var old = request()
+    old.head.version = .http10
+    #expect(status(old) == .badRequest)
+  }
+
+  @Test("an offer that cannot be taken is declined, and the connection stands")
+  func declinedExtension() throws {
+    for offer in ["permessage-deflate; unknown", "x-other", "permessage-deflate; server_max_window_bits=7"] {
+      let request = request(["Sec-WebSocket-Extensions": offer])
+      var answer = try WebSocketHandshake.answer(for: request, allowedOrigins: .any).get()
+      #expect(WebSocketHandshake.agreeOnCompression(request, .frugal, in: &answer) == nil)
+      #expect(answer.headers["sec-websocket-extensions"] == nil)
+    }
   }
 
   @Test("checks the origin of browsers and lets programs pass")
@@ -61,5 +88,9 @@ import Testing
     #expect(status(request(["Origin": "https://inbox.example"]), rule) == .switchingProtocols)
     #expect(status(request(["Origin": "https://evil.example"]), rule) == .forbidden)
     #expect(status(request(), rule) == .switchingProtocols)
+    // The server's own, by its name.
+    #expect(status(request(["Origin": "https://h"]), rule) == .switchingProtocols)
+    #expect(status(request(["Origin": "https://h.evil.example"]), rule) == .forbidden)
+    #expect(status(request(["Origin": "null"]), rule) == .forbidden)
   }
 }

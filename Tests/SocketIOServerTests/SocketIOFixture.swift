@@ -13,6 +13,10 @@ import WebSocketWire
 /// Echoes what it gets and keeps a list of what happened to it, in order.
 final class EchoApplication: SocketIOApplication {
   private let seen = Mutex<[String]>([])
+  private let met = Mutex<SocketIOSocket?>(nil)
+
+  /// The socket that connected last.
+  var socket: SocketIOSocket? { met.withLock { $0 } }
 
   var log: [String] { seen.withLock { $0 } }
 
@@ -24,6 +28,7 @@ final class EchoApplication: SocketIOApplication {
       return .refuse(message: "no \"entry\"", json: Array(#"{"code":7}"#.utf8))
     }
     note("connect \(socket.namespace)")
+    met.withLock { $0 = socket }
     socket.join("all")
     socket.emit(event: "auth", json: auth.isEmpty ? Array("{}".utf8) : auth)
     return .accept
@@ -45,6 +50,17 @@ final class EchoApplication: SocketIOApplication {
       for number in 0..<40 { socket.emit(event: "n", json: Array(String(number).utf8)) }
     default: break
     }
+  }
+
+  func binaryEvent(
+    _ socket: SocketIOSocket, name: String, arguments: [[UInt8]], attachments: [[UInt8]],
+    acknowledge: (@Sendable (SocketIOAnswer) -> Void)?
+  ) async {
+    note("event \(name)")
+    socket.emit(
+      SocketIOFrame(
+        event: "\(name)-back", json: Array(arguments.joined(separator: [UInt8(ascii: ",")])),
+        attachments: attachments, namespace: socket.namespace))
   }
 
   func disconnected(_ socket: SocketIOSocket, reason: SocketIODisconnectReason) async {
@@ -105,8 +121,8 @@ struct SocketIOFixture: Sendable {
     try await http.request(.post, target("polling", session), body: Array(body.utf8), deadline: soon)
   }
 
-  func target(_ transport: String, _ session: String) -> String {
-    "/socket.io/?EIO=4&transport=\(transport)" + (session.isEmpty ? "" : "&sid=\(session)")
+  func target(_ transport: String, _ session: String, revision: Int = 4, more: String = "") -> String {
+    "/socket.io/?EIO=\(revision)&transport=\(transport)" + (session.isEmpty ? "" : "&sid=\(session)") + more
   }
 
   func sessionID(in open: String) -> String {
@@ -114,14 +130,17 @@ struct SocketIOFixture: Sendable {
   }
 
   /// Opens a WebSocket; nil when the server refuses.
-  func webSocket(_ session: String = "", headers: HTTPHeaders = [:]) async throws -> WebSocketConnection? {
+  func webSocket(
+    _ session: String = "", revision: Int = 4, more: String = "", headers: HTTPHeaders = [:]
+  ) async throws -> WebSocketConnection? {
     let http = try await http()
     var fields: HTTPHeaders = [
       "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
       "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     ]
     fields.add(contentsOf: headers)
-    let response = try await http.request(.get, target("websocket", session), headers: fields, deadline: soon)
+    let target = target("websocket", session, revision: revision, more: more)
+    let response = try await http.request(.get, target, headers: fields, deadline: soon)
     guard response.status == .switchingProtocols else {
       http.close()
       return nil
@@ -132,8 +151,10 @@ struct SocketIOFixture: Sendable {
   }
 
   /// Opens a WebSocket that the server must take. (`#require` around an `await` would leave the loop.)
-  func opened(_ session: String = "") async throws -> WebSocketConnection {
-    let connection = try await webSocket(session)
+  func opened(
+    _ session: String = "", revision: Int = 4, more: String = ""
+  ) async throws -> WebSocketConnection {
+    let connection = try await webSocket(session, revision: revision, more: more)
     return try #require(connection)
   }
 

@@ -95,13 +95,15 @@ struct EngineIOPacketTests {
     }
   }
 
-  @Test("Over a WebSocket binary has its own frame, and base64 is not text")
+  @Test("Over a WebSocket binary has its own frame, or is base64 in a text")
   func webSocketForms() throws {
     #expect(try EngineIOPacket(binary: [1, 2], revision: .v4) == .binary([1, 2]))
     #expect(try EngineIOPacket(binary: [4, 1, 2], revision: .v3) == .binary([1, 2]))
     #expect(throws: EngineIOParseError.unknownType(1)) { try EngineIOPacket(binary: [1, 2], revision: .v3) }
-    #expect(throws: EngineIOParseError.unknownType(UInt8(ascii: "b"))) {
-      try EngineIOPacket(text: Array("bAQ==".utf8), allowsBase64: false, revision: .v4)
+    #expect(try EngineIOPacket(text: Array("bAQ==".utf8), revision: .v4) == .binary([1]))
+    #expect(try EngineIOPacket(text: Array("b4AQ==".utf8), revision: .v3) == .binary([1]))
+    #expect(throws: EngineIOParseError.badBase64) {
+      try EngineIOPacket(text: Array("bA".utf8), revision: .v4)
     }
   }
 }

@@ -64,6 +64,14 @@ struct EngineIOSessionTests {
     #expect(session.pollArrived() == [.answerPoll([big])])
   }
 
+  @Test("The answer to a handshake holds no more packets than another answer")
+  func waitingWithTheHandshake() {
+    var session = polling()
+    for text in ["1", "2", "3"] { #expect(session.send(message(text)) == []) }
+    #expect(session.takeWaiting() == [message("1"), message("2")])
+    #expect(session.pollArrived() == [.answerPoll([message("3")])])
+  }
+
   @Test("A second poll closes the session: the first gets a close packet, the second a refusal")
   func duplicatePoll() {
     var session = polling()

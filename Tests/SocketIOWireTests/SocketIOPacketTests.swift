@@ -77,12 +77,19 @@ struct SocketIOPacketTests {
   }
 
   @Test("A namespace has its limit, and is UTF-8")
-  func namespaceLimits() {
+  func namespaceLimits() throws {
     #expect(throws: SocketIOParseError.namespaceTooLong(limitBytes: 256)) {
       try SocketIOPacket(parsing: Array("0/\(String(repeating: "x", count: 256)),".utf8))
     }
     #expect(throws: SocketIOParseError.badNamespace) {
       try SocketIOPacket(parsing: [UInt8(ascii: "0"), UInt8(ascii: "/"), 0xff])
+    }
+    // The query has a limit of its own.
+    let token = String(repeating: "x", count: 8_190)
+    let packet = try SocketIOPacket(parsing: Array("0/a?t=\(token),".utf8))
+    #expect(packet.namespace == "/a" && packet.namespaceQuery == "t=\(token)")
+    #expect(throws: SocketIOParseError.namespaceTooLong(limitBytes: 8_192)) {
+      try SocketIOPacket(parsing: Array("0/a?t=\(token)x,".utf8))
     }
   }
 

@@ -55,6 +55,28 @@ struct PerMessageDeflateTests {
     #expect(response(offer) == nil)
   }
 
+  @Test(
+    "What is not of the field's form is told from what is not acceptable",
+    arguments: [
+      ("", true), (",, x ,", true), ("x; a; b=1; c=\"d\"", true), ("x;a = 1 , y", true),
+      ("x; a=\"\\1\\0\"", true),
+      (";", false), ("x;", false), ("x; =1", false), ("x; a=", false), ("x y", false), ("x; a b", false),
+      ("x; a=\"\"", false), ("x; a=\"b", false), ("x; a=\"b c\"", false), ("x; a=\"b\\", false),
+      ("x; a=b=c", false), ("x/y", false), ("x; é", false), ("x; a=\"b\"c", false),
+    ])
+  func form(value: String, isWellFormed: Bool) {
+    #expect((ExtensionOffer.list(of: [value]) != nil) == isWellFormed)
+    #expect(ExtensionOffer.list(of: ["x", value, "y"])?.first?.name == (isWellFormed ? "x" : nil))
+  }
+
+  @Test("Quotes are not part of a value")
+  func quoted() {
+    let offers = ExtensionOffer.list(of: ["x; a=\"\\1\\0\"; b", "y"])
+    #expect(offers?.map(\.name) == ["x", "y"])
+    #expect(offers?.first?.parameters.map(\.name) == ["a", "b"])
+    #expect(offers?.first?.parameters.map(\.value) == ["10", nil])
+  }
+
   @Test("The next offer is taken when the first cannot be")
   func fallback() {
     let offer = "permessage-deflate; server_max_window_bits=99, permessage-deflate; server_max_window_bits=9"

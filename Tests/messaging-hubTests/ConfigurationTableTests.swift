@@ -85,6 +85,7 @@ struct ConfigurationTableTests {
       ("PORT", "http"), ("PORT", "65536"), ("PORT", "-1"), ("HUB_ENV", "prod"), ("HUB_LOG", "xml"),
       ("HUB_LOG_LEVEL", "loud"), ("PUBLIC_URL", "hub.example.org"), ("FRONTEND_URL", "http://a/b"),
       ("FRONTEND_URL", ","), ("LIMIT_WEBHOOK", "0"), ("LIMIT_WEBHOOK", "10X"), ("LIMIT_GROUP", "0"),
+      ("SESSION_COOKIE", "a b"), ("SESSION_COOKIE", "token"),
       ("AUTH_TIMEOUT", "0"), ("LIMIT_WEBHOOK", "99999999999999999999G"), ("HUB_SHARDS", "1e3"),
       ("KEY_SET_MIRRORS", "https://a.example/keys"), ("KEY_SET_MIRRORS", "a=http://b.example"),
       ("KEY_SET_MIRRORS", ","), ("KEY_SET_MIRRORS", "https://a.example=https://"),

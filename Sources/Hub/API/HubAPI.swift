@@ -122,7 +122,7 @@ package struct HubAPI: Sendable {
     switch router.match(request.head) {
     case .found(let route, let parameters):
       return await route.handler(request, parameters, id)
-    case .methodNotAllowed where request.method == .options:
+    case .methodNotAllowed where request.method == .options, .notFound where request.head.rawPath == "*":
       return await router.answer(request, id)
     case .methodNotAllowed(let allowed, _):
       var response = Problem.methodNotAllowed.response(requestID: id.description)

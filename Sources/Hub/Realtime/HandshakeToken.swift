@@ -5,13 +5,16 @@ import SocketIOServer
 /// `token` query parameter, the `token` cookie; looked for in this order.
 enum HandshakeToken {
   static func find(_ handshake: SocketIOHandshake) -> String? {
-    find(headers: handshake.headers, query: handshake.query["token"])
+    // A polling answer that is a script can be read by any page, which has the browser fetch it with the
+    // user's cookies and without an Origin (JSONP).
+    let isScript = handshake.query["j"] != nil
+    return find(headers: handshake.headers, query: handshake.query["token"], takesCookie: !isScript)
   }
 
-  static func find(headers: HTTPHeaders, query: String?) -> String? {
+  static func find(headers: HTTPHeaders, query: String?, takesCookie: Bool = true) -> String? {
     if let token = bearer(headers["authorization"]) { return token }
     if let query, !query.isEmpty { return query }
-    return headers.cookie("token")
+    return takesCookie ? headers.cookie("token") : nil
   }
 
   /// The token of an `Authorization` header; nil for another scheme or none.

@@ -70,6 +70,12 @@ enum ConfigurationTable {
     .seconds("PING_INTERVAL", 1...600, \.hub.pingInterval, "Between two pings to a realtime client"),
     .seconds(
       "PING_TIMEOUT", 1...600, \.hub.pingTimeout, "How long a realtime client may take to answer a ping"),
+    .text(
+      "SESSION_COOKIE", "name",
+      "A cookie with the id of a polling session, by which a balancer keeps the client on its node"
+    ) { value, settings throws(ConfigurationVariable.Unusable) in
+      settings.hub.sessionCookie = try cookieName(value)
+    },
   ]
 
   private static let security: [ConfigurationVariable] = [
@@ -342,6 +348,17 @@ enum ConfigurationTable {
     }
     guard !origins.isEmpty else { throw .init("empty") }
     return origins
+  }
+
+  /// A token (RFC 6265 section 4.1.1), and not `token`, which is the name of another cookie.
+  private static func cookieName(_ text: String) throws(ConfigurationVariable.Unusable) -> String {
+    let isAllowed = { (character: Character) in
+      character.isASCII && (character.isLetter || character.isNumber || "._-".contains(character))
+    }
+    guard text != "token", text.allSatisfy(isAllowed) else {
+      throw .init("'\(text)', which is no name for it (letters, digits, '.', '_', '-'; not 'token')")
+    }
+    return text
   }
 
   /// A pair is parted by the `=` before the second scheme: a URL may hold one itself.
