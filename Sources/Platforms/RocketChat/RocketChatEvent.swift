@@ -14,10 +14,13 @@ struct RocketChatEvent {
   ]
 
   private let reader: JSONReader
+  private let own: [String]
   private let receivedAt: Timestamp
 
-  init(_ reader: JSONReader, receivedAt: Timestamp) {
+  /// - Parameter own: the account's user ids; none: what bots write is taken for the account's.
+  init(_ reader: JSONReader, own: [String], receivedAt: Timestamp) {
     self.reader = reader
+    self.own = own
     self.receivedAt = receivedAt
   }
 
@@ -64,8 +67,8 @@ struct RocketChatEvent {
             editedAt: receivedAt))
       ]
     }
-    // What bots write: the hub's own way of sending.
-    let isOwn = reader["bot"].map { $0 != false } ?? false
+    let isBot = reader["bot"].map { $0 != false } ?? false
+    let isOwn = own.isEmpty ? isBot : own.contains(person.id)
     return [
       .message(
         InboundMessage(
