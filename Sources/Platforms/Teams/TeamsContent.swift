@@ -77,8 +77,11 @@ struct TeamsContent {
     let name = MessageText.name(try entry.text("name"))
     if type == download {
       let content = try entry.object("content")
+      // Pictures of a personal chat come so as well.
+      let type = try content?.text("fileType") ?? ""
       return Attachment(
-        kind: .file, externalID: try content?.id("uniqueId"),
+        kind: MediaKind.attachment(named: type.isEmpty ? name ?? "" : ".\(type)"),
+        externalID: try content?.id("uniqueId"),
         url: WebAddress.checked(
           try (content?.text("downloadUrl")).or(entry.text("contentUrl"))), name: name)
     }
