@@ -34,10 +34,7 @@ struct DiscordMessage {
     let isSystem = ![0, 19, 20, 23].contains(type)
     let content = try content()
     let reference = try reader.object("message_reference")
-    // Reference type 1 is a forwarded message.
-    let isReply = try reference?.integer("type") ?? 0 == 0
-    var details = reader.rest(without: Self.mapped)
-    if !isReply { details["message_reference"] = reader["message_reference"] }
+    var details = try details(reference)
     if isSystem { details["service"] = .string("type \(type)") }
     let sender = try author()
     let isOwn = own == sender.id
@@ -46,7 +43,7 @@ struct DiscordMessage {
     return InboundMessage(
       conversation: conversation, externalID: id, direction: isOwn ? .outbound : .inbound, sender: sender,
       kind: isSystem ? .system : content.kind, text: content.text, attachments: content.files,
-      replyTo: isReply ? try reference?.id("message_id") : nil,
+      replyTo: try Self.isReply(reference) ? try reference?.id("message_id") : nil,
       details: details.isEmpty ? nil : .object(details),
       sentAt: try Self.time(reader, "timestamp") ?? Self.time(ofID: id) ?? Timestamp(seconds: 0),
       status: isOwn ? .sent : nil)
@@ -54,10 +51,22 @@ struct DiscordMessage {
 
   func edit(at: Timestamp) throws(NormaliseError) -> MessageEdit {
     let content = try content()
+    let details = try details(reader.object("message_reference"))
     return MessageEdit(
       conversation: conversation, externalID: try reader.requiredID("id"), kind: content.kind,
-      text: content.text, attachments: content.files,
+      text: content.text, attachments: content.files, details: details.isEmpty ? nil : .object(details),
       editedAt: try Self.time(reader, "edited_timestamp") ?? at)
+  }
+
+  /// Reference type 1 is a forwarded message.
+  private static func isReply(_ reference: JSONReader?) throws(NormaliseError) -> Bool {
+    try reference?.integer("type") ?? 0 == 0
+  }
+
+  private func details(_ reference: JSONReader?) throws(NormaliseError) -> [String: JSONValue] {
+    var details = reader.rest(without: Self.mapped)
+    if try !Self.isReply(reference) { details["message_reference"] = reader["message_reference"] }
+    return details
   }
 
   /// What a forwarded message says is in its snapshot. Apps may say everything in components or embeds.

@@ -74,7 +74,8 @@ struct MessengerEvent {
     return try MessengerEvent(event, account: account, receivedAt: receivedAt).items()
   }
 
-  /// News of the page or the account that is no conversation, such as comments: in a channel called `updates`.
+  /// News of the page or the account that is no conversation, such as comments: in a channel called
+  /// `updates`.
   /// - Parameter at: when Meta tells it, the same whenever it is told again.
   private static func update(
     _ change: JSONReader, _ value: JSONReader?, _ platform: String, _ at: Timestamp?, _ receivedAt: Timestamp

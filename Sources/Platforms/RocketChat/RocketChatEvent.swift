@@ -8,6 +8,10 @@ struct RocketChatEvent {
     "token", "channel_id", "channel_name", "message_id", "timestamp", "user_id", "user_name", "text",
     "isEdited", "tmid", "bot", "alias",
   ]
+  private static let mappedLivechat: Set<String> = [
+    "_id", "u", "msg", "ts", "agentId", "file", "username", "rid", "editedAt", "_updatedAt",
+    "fileUpload",
+  ]
   private static let messagesMax = 1_000
   private static let known: Set<String> = [
     "sendMessage", "fileUploaded", "roomArchived", "roomCreated", "roomJoined", "roomLeft", "userCreated",
@@ -82,10 +86,13 @@ struct RocketChatEvent {
   private static func files(_ message: JSONReader?) throws(NormaliseError) -> [Attachment] {
     guard let file = try message?.object("file") else { return [] }
     let type = MessageText.name(try file.text("type"))
+    // Omnichannel gives an address that needs no login.
+    let upload = try message?.object("fileUpload")
     return [
       Attachment(
         kind: MediaKind.attachment(type), externalID: try file.id("_id"),
-        name: MessageText.name(try file.text("name")), mimeType: type)
+        url: WebAddress.checked(try upload?.text("publicFilePath")),
+        name: MessageText.name(try file.text("name")), mimeType: type, sizeBytes: try upload?.integer("size"))
     ]
   }
 
@@ -126,16 +133,24 @@ struct RocketChatEvent {
         let files = try Self.files(message)
         let text = try message.text("msg") ?? ""
         let words = try user?.text("name").or(user?.text("username"))
-        let rest = message.rest(without: ["_id", "u", "msg", "ts", "agentId", "file", "username"])
+        // What closes a session and where the visitor went is not said by anybody.
+        let isSaid = try message.flag("closingMessage") != true && !message.has("navigation")
+        let rest = message.rest(without: Self.mappedLivechat)
+        let said = InboundMessage(
+          conversation: conversation, externalID: try message.requiredID("_id"),
+          direction: isOwn && isSaid ? .outbound : .inbound,
+          sender: isOwn ? Person(id: id, name: MessageText.name(words)) : person,
+          kind: isSaid ? MediaKind.message(files) : .system,
+          text: text.isEmpty ? nil : MessageText.sanitised(text), attachments: files,
+          details: rest.isEmpty ? nil : .object(rest),
+          sentAt: try Self.time(message, "ts") ?? receivedAt, status: isOwn && isSaid ? .sent : nil)
+        result.add([.message(said)])
+        guard let edited = try Self.time(message, "editedAt") else { continue }
         result.add([
-          .message(
-            InboundMessage(
-              conversation: conversation, externalID: try message.requiredID("_id"),
-              direction: isOwn ? .outbound : .inbound,
-              sender: isOwn ? Person(id: id, name: MessageText.name(words)) : person,
-              kind: MediaKind.message(files), text: text.isEmpty ? nil : MessageText.sanitised(text),
-              attachments: files, details: rest.isEmpty ? nil : .object(rest),
-              sentAt: try Self.time(message, "ts") ?? receivedAt, status: isOwn ? .sent : nil))
+          .edit(
+            MessageEdit(
+              conversation: conversation, externalID: said.externalID, kind: said.kind, text: said.text,
+              attachments: files, details: said.details, editedAt: edited))
         ])
       } catch {
         result.faults.append(error)
@@ -146,7 +161,8 @@ struct RocketChatEvent {
       result.add([
         .message(
           Update.message(
-            type, isKnown: type.hasPrefix("Livechat"), id: "\(type):\(at.microseconds)",
+            type, isKnown: type.hasPrefix("Livechat") || type == "LeadCapture",
+            id: "\(type):\(at.microseconds)",
             conversation: conversation, sender: person, members: reader.rest(without: ["messages", "token"]),
             at: at))
       ])

@@ -24,9 +24,20 @@ struct TeamsContent {
         quoted = try quoted.or(Self.quoted(entry))
       }
     }
+    if text == nil, attachments.isEmpty { readForm() }
     if let first = attachments.first, let kind = MessageKind(rawValue: first.kind.rawValue) {
       self.kind = kind
     }
+  }
+
+  /// Moving pictures and stickers are in the HTML form alone.
+  private mutating func readForm() {
+    guard let html = others.first(where: { $0["contentType"] == "text/html" })?["content"]?.string else {
+      return
+    }
+    attachments = HTMLText.images(html, max: Self.attachmentsMax)
+    let words = HTMLText.plain(html)
+    text = words.isEmpty ? nil : MessageText.sanitised(words)
   }
 
   // MARK: Text

@@ -137,8 +137,9 @@ struct XEvent {
     "direct_message_events", "direct_message_indicate_typing_events", "direct_message_mark_read_events",
   ]
 
-  /// An event with an envelope of its own. Direct messages come in it as the Account Activity API has them; else
-  /// only what has a text, a sender and a conversation is read as a message. Encrypted chats are kept raw.
+  /// An event with an envelope of its own. Direct messages come in it as the Account Activity API has them;
+  /// else only what has a text, a sender and a conversation is read as a message. Encrypted chats are kept
+  /// raw.
   /// - Parameter own: the account's user, where the envelope does not say it.
   static func activity(
     _ data: JSONReader, own: String?, receivedAt: Timestamp

@@ -1,7 +1,7 @@
 import Messaging
 
-/// The uploads in a message's Markdown, `[name](/user_uploads/...)`: they are its files. One that stands in a line
-/// of its own is no part of the text; within a sentence its name stays.
+/// The uploads in a message's Markdown, `[name](/user_uploads/...)`: they are its files. One that stands in a
+/// line of its own is no part of the text; within a sentence its name stays.
 struct ZulipUploads {
   private static let mark = "](/user_uploads/"
   private static let folder = "/user_uploads/"
