@@ -56,9 +56,10 @@ struct RocketChatEvent {
             at: try Self.time(reader, "timestamp") ?? receivedAt))
       ]
     }
-    let text = try reader.text("text") ?? ""
     let at = try Self.time(reader, "timestamp") ?? receivedAt
     let message = try reader.object("message")
+    let words = try reader.text("text") ?? ""
+    let text = words.isEmpty ? try RocketChatMessage.text(message, "msg") : words
     let files = try Self.files(message)
     let rest = reader.rest(without: Self.mapped.union(["message", "room", "user"]))
     let details: JSONValue? = rest.isEmpty ? nil : .object(rest)
@@ -131,7 +132,7 @@ struct RocketChatEvent {
         let id = try user?.id("_id") ?? person.id
         let isOwn = message.has("agentId") || id == agent
         let files = try Self.files(message)
-        let text = try message.text("msg") ?? ""
+        let text = try RocketChatMessage.text(message, "msg")
         let words = try user?.text("name").or(user?.text("username"))
         // What closes a session and where the visitor went is not said by anybody.
         let isSaid = try message.flag("closingMessage") != true && !message.has("navigation")

@@ -13,7 +13,13 @@ enum SlackLayout {
   /// nil: there are none.
   static func words(_ message: JSONReader) -> String? {
     let blocks = lines(message["blocks"])
-    let found = blocks.isEmpty ? (message["attachments"]?.array ?? []).prefix(partsMax).flatMap(said) : blocks
+    return blocks.isEmpty
+      ? words(ofAttachments: message["attachments"]) : blocks.joined(separator: "\n")
+  }
+
+  /// Other platforms have attachments of the same form. nil: they say nothing.
+  static func words(ofAttachments list: JSONValue?) -> String? {
+    let found = (list?.array ?? []).prefix(partsMax).flatMap(said)
     return found.isEmpty ? nil : found.joined(separator: "\n")
   }
 
