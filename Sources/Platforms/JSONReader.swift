@@ -74,14 +74,15 @@ struct JSONReader {
     return text
   }
 
-  /// A string or a whole number, as text. Ids stay exact.
+  /// A string or a whole number, as text. Ids stay exact. An empty one names nothing and counts as missing:
+  /// forms have fields without a value, and WhatsApp leaves a hidden number empty.
   func id(_ name: String) throws(NormaliseError) -> String? {
     guard let value = self[name] else { return nil }
     guard let id = value.identifier else { throw .wrongType(path: place(name), expected: "an id") }
-    guard !id.isEmpty, id.utf8.count <= MessageText.nameBytesMax else {
-      throw .wrongValue(path: place(name), expected: "an id of 1 to \(MessageText.nameBytesMax) bytes")
+    guard id.utf8.count <= MessageText.nameBytesMax else {
+      throw .wrongValue(path: place(name), expected: "an id of at most \(MessageText.nameBytesMax) bytes")
     }
-    return id
+    return id.isEmpty ? nil : id
   }
 
   func integer(_ name: String) throws(NormaliseError) -> Int64? {

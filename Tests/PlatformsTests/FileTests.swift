@@ -234,6 +234,8 @@ struct FileTests {
         == Self.download(
           "https://rc.example/file-upload/f1/a%20b.png",
           [APIField("X-Auth-Token", "t"), APIField("X-User-Id", "u")]))
+    let open = "https://rc.example/file-upload/f9/a.png?token=x"
+    #expect(try Self.step("rocketchat", Self.image("f9", open), [:]) == Self.download(open))
     let zulip = ["email": "e", "apiKey": "k", "server": "https://z.example"]
     let upload = Self.image(nil, "/user_uploads/2/ab/a.png")
     guard case .call(let call) = try Self.step("zulip", upload, zulip) else {

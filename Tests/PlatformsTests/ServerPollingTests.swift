@@ -123,7 +123,55 @@ import Testing
     #expect(page.hasMore)
   }
 
+  @Test("Mattermost: what an integration says in attachments is its text")
+  func mattermostAttachments() throws {
+    let channels = Dialogue.answer([
+      ["id": "c2", "type": "O", "name": "town", "display_name": "Town", "last_post_at": 1_795_219_210_000]
+    ])
+    let attachments: JSONValue = [
+      ["fallback": "Build 7 failed", "title": "Build 7", "fields": [["title": "Branch", "value": "main"]]]
+    ]
+    let posts = Dialogue.answer([
+      "order": ["p1"],
+      "posts": ["p1": Self.post("p1", ["message": "", "props": ["attachments": attachments]])],
+    ])
+    let cursor: JSONValue = ["user": "hub", "since": 1_795_219_200_000, "begin": 1_795_219_200_000]
+    let page = try #require(
+      try Self.poll("mattermost", cursor: cursor, [channels, posts, Dialogue.answer([])]).page)
+    #expect(page.content.messages.map(\.text) == ["Build 7\nBranch: main"])
+  }
+
   // MARK: Rocket.Chat
+
+  @Test("Rocket.Chat: a file's description is its text, and so is what is said in attachments")
+  func rocketchatAttachments() throws {
+    let begun = try #require(try Self.poll("rocketchat", cursor: nil, [Dialogue.answer(["_id": "u1"])]).page)
+    let room: JSONValue = ["_id": "r1", "t": "c", "name": "general", "lm": "2026-11-21T00:00:10.000Z"]
+    let rooms = Dialogue.answer(["success": true, "update": [room]])
+    func message(_ id: String, _ more: [String: JSONValue]) -> JSONValue {
+      let members: [String: JSONValue] = [
+        "_id": .string(id), "rid": "r1", "msg": "", "ts": "2026-11-21T00:00:01.000Z",
+        "u": ["_id": "ana", "username": "ana"],
+      ]
+      return .object(members.merging(more) { $1 })
+    }
+    let file: JSONValue = ["_id": "f1", "name": "a.png", "type": "image/png"]
+    let quoted: JSONValue = ["message_link": "https://rc/channel/general?msg=m0", "text": "lunch?"]
+    let changed = Dialogue.answer([
+      "success": true,
+      "result": [
+        "updated": [
+          message("m1", ["file": file, "attachments": [["title": "a.png", "description": "the plan"]]]),
+          message("m2", ["file": file, "attachments": [["title": "a.png", "title_link_download": true]]]),
+          message("m3", ["attachments": [["title": "Build 7", "text": "failed"]]]),
+          message("m4", ["attachments": [quoted]]),
+        ], "deleted": [],
+      ],
+    ])
+    let page = try #require(try Self.poll("rocketchat", cursor: begun.cursor, [rooms, changed]).page)
+    let read = page.content.messages.sorted { $0.externalID < $1.externalID }
+    #expect(read.map(\.text) == ["the plan", nil, "Build 7\nfailed", nil])
+  }
 
   @Test("Rocket.Chat: rooms with news are asked for what changed")
   func rocketchat() throws {

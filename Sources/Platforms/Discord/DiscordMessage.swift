@@ -32,12 +32,9 @@ struct DiscordMessage {
     let id = try reader.requiredID("id")
     let type = try reader.integer("type") ?? 0
     let isSystem = ![0, 19, 20, 23].contains(type)
-    let files = try attachments()
+    let content = try content()
     let reference = try reader.object("message_reference")
-    // Reference type 1 is a forwarded message.
-    let isReply = try reference?.integer("type") ?? 0 == 0
-    var details = reader.rest(without: Self.mapped)
-    if !isReply { details["message_reference"] = reader["message_reference"] }
+    var details = try details(reference)
     if isSystem { details["service"] = .string("type \(type)") }
     let sender = try author()
     let isOwn = own == sender.id
@@ -45,22 +42,50 @@ struct DiscordMessage {
     if isOwn { details["clientKey"] = reader["nonce"]?.identifier.map { .string(DiscordAPI.key($0)) } }
     return InboundMessage(
       conversation: conversation, externalID: id, direction: isOwn ? .outbound : .inbound, sender: sender,
-      kind: isSystem ? .system : MediaKind.message(files), text: try text(), attachments: files,
-      replyTo: isReply ? try reference?.id("message_id") : nil,
+      kind: isSystem ? .system : content.kind, text: content.text, attachments: content.files,
+      replyTo: try Self.isReply(reference) ? try reference?.id("message_id") : nil,
       details: details.isEmpty ? nil : .object(details),
       sentAt: try Self.time(reader, "timestamp") ?? Self.time(ofID: id) ?? Timestamp(seconds: 0),
       status: isOwn ? .sent : nil)
   }
 
   func edit(at: Timestamp) throws(NormaliseError) -> MessageEdit {
-    let files = try attachments()
+    let content = try content()
+    let details = try details(reader.object("message_reference"))
     return MessageEdit(
-      conversation: conversation, externalID: try reader.requiredID("id"), kind: MediaKind.message(files),
-      text: try text(), attachments: files, editedAt: try Self.time(reader, "edited_timestamp") ?? at)
+      conversation: conversation, externalID: try reader.requiredID("id"), kind: content.kind,
+      text: content.text, attachments: content.files, details: details.isEmpty ? nil : .object(details),
+      editedAt: try Self.time(reader, "edited_timestamp") ?? at)
   }
 
-  private func text() throws(NormaliseError) -> String? {
-    try reader.text("content").flatMap { $0.isEmpty ? nil : MessageText.sanitised($0) }
+  /// Reference type 1 is a forwarded message.
+  private static func isReply(_ reference: JSONReader?) throws(NormaliseError) -> Bool {
+    try reference?.integer("type") ?? 0 == 0
+  }
+
+  private func details(_ reference: JSONReader?) throws(NormaliseError) -> [String: JSONValue] {
+    var details = reader.rest(without: Self.mapped)
+    if try !Self.isReply(reference) { details["message_reference"] = reader["message_reference"] }
+    return details
+  }
+
+  /// What a forwarded message says is in its snapshot. Apps may say everything in components or embeds.
+  private func content() throws(NormaliseError) -> (kind: MessageKind, text: String?, files: [Attachment]) {
+    var files = try Self.attachments(reader)
+    var text = try reader.text("content") ?? ""
+    for snapshot in try reader.objects("message_snapshots", max: Self.filesMax) ?? [] {
+      guard let message = try snapshot.object("message") else { continue }
+      files += try Self.attachments(message)
+      let words = try message.text("content") ?? ""
+      if text.isEmpty { text = words.isEmpty ? DiscordLayout.words(message) : words }
+    }
+    if text.isEmpty { text = DiscordLayout.words(reader) }
+    var kind = MediaKind.message(files)
+    if let question = try reader.object("poll")?.object("question") {
+      kind = .poll
+      if text.isEmpty { text = try question.text("text") ?? "" }
+    }
+    return (kind, text.isEmpty ? nil : MessageText.sanitised(text), files)
   }
 
   private func author() throws(NormaliseError) -> Person {
@@ -68,9 +93,9 @@ struct DiscordMessage {
     return try Self.person(author)
   }
 
-  private func attachments() throws(NormaliseError) -> [Attachment] {
+  private static func attachments(_ reader: JSONReader) throws(NormaliseError) -> [Attachment] {
     var files: [Attachment] = []
-    for file in try reader.objects("attachments", max: Self.filesMax) ?? [] {
+    for file in try reader.objects("attachments", max: filesMax) ?? [] {
       let type = MessageText.name(try file.text("content_type"))
       files.append(
         Attachment(
@@ -81,7 +106,7 @@ struct DiscordMessage {
           height: (try file.integer("height")).flatMap { Int(exactly: $0) },
           durationSeconds: try file.number("duration_secs")))
     }
-    for sticker in try reader.objects("sticker_items", max: Self.filesMax) ?? [] {
+    for sticker in try reader.objects("sticker_items", max: filesMax) ?? [] {
       files.append(
         Attachment(
           kind: .sticker, externalID: try sticker.id("id"), name: MessageText.name(try sticker.text("name"))))
@@ -93,7 +118,9 @@ struct DiscordMessage {
 
   static func person(_ user: JSONReader) throws(NormaliseError) -> Person {
     let name = try user.text("global_name").or(user.text("username"))
-    return Person(id: try user.requiredID("id"), name: MessageText.name(name))
+    let id = try user.requiredID("id")
+    let picture = try user.id("avatar").map { "https://cdn.discordapp.com/avatars/\(id)/\($0).png" }
+    return Person(id: id, name: MessageText.name(name), avatar: WebAddress.checked(picture))
   }
 
   static func time(_ reader: JSONReader, _ name: String) throws(NormaliseError) -> Timestamp? {

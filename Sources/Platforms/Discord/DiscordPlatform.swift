@@ -11,7 +11,7 @@ import Security
 struct DiscordPlatform: Platform {
   let name: PlatformName = "discord"
   let displayName = "Discord"
-  let parserVersion = 2
+  let parserVersion = 3
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
     hasTyping: true, textUnitsMax: 2_000,

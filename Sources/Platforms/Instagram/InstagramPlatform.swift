@@ -8,7 +8,7 @@ import Messaging
 struct InstagramPlatform: Platform {
   let name: PlatformName = "instagram"
   let displayName = "Instagram"
-  let parserVersion = 2
+  let parserVersion = 3
   /// Instagram counts 1,000 bytes of UTF-8: text of another script than Latin may be refused before.
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, reactionsMax: 1, canAttach: true, canQuote: true, hasReceipts: true,

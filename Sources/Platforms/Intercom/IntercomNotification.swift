@@ -7,6 +7,7 @@ import Messaging
 /// Other topics are system messages; `ping` is nothing.
 struct IntercomNotification {
   private static let partsMax = 1_000
+  private static let filesMax = 100
   private static let spoken: Set<String> = ["comment", "open", "close", "assignment", "quick_reply"]
 
   private let reader: JSONReader
@@ -90,15 +91,21 @@ struct IntercomNotification {
     let isInbound = try Self.isCustomer(author)
     let type = try part.text("part_type") ?? "comment"
     let isSpoken = isFirst || Self.spoken.contains(type)
-    let body = HTMLText.plain(try part.text("body") ?? "")
+    let html = try part.text("body") ?? ""
+    let body = HTMLText.plain(html)
     var files: [Attachment] = []
-    for file in try part.objects("attachments", max: 100) ?? [] {
+    for file in try part.objects("attachments", max: Self.filesMax) ?? [] {
       let kind = MessageText.name(try file.text("content_type"))
       files.append(
         Attachment(
           kind: MediaKind.attachment(kind), url: WebAddress.checked(try file.text("url")),
           name: MessageText.name(try file.text("name")), mimeType: kind,
           sizeBytes: try file.integer("filesize")))
+    }
+    // Pictures are a part of the text there.
+    for image in HTMLText.images(html, max: Self.filesMax)
+    where !files.contains(where: { $0.url == image.url }) {
+      files.append(image)
     }
     let hasContent = !body.isEmpty || !files.isEmpty
     let rest = part.rest(without: ["id", "author", "body", "created_at", "attachments", "type", "part_type"])

@@ -8,7 +8,7 @@ import Messaging
 struct IntercomPlatform: Platform {
   let name: PlatformName = "intercom"
   let displayName = "Intercom"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canAttach: true, kinds: [.text, .image, .video, .audio, .file])
   let methods = ["POST", "HEAD"]

@@ -88,6 +88,8 @@ struct LINEEvent {
     var text: String?
     var attachments: [Attachment] = []
     var details = content.rest(without: Self.mapped)
+    // Another one answers there now.
+    if let mode = try reader.text("mode"), mode != "active" { details["mode"] = .string(mode) }
     let album = try content.object("imageSet")
     switch type {
     case "text":

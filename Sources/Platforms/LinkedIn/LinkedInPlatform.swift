@@ -9,7 +9,7 @@ import Security
 struct LinkedInPlatform: Platform {
   let name: PlatformName = "linkedin"
   let displayName = "LinkedIn"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities()
   let methods = ["GET", "POST"]
 
@@ -97,11 +97,23 @@ struct LinkedInPlatform: Platform {
     let action = try notification.text("action") ?? type
     let entity = try notification.id("organizationalEntity")
     let at = try notification.integer("lastModifiedAt").map { Timestamp(milliseconds: $0).clamped }
-    return Update.message(
-      action, isKnown: type == "ORGANIZATION_SOCIAL_ACTION_NOTIFICATIONS", id: id,
+    let isKnown = type == "ORGANIZATION_SOCIAL_ACTION_NOTIFICATIONS"
+    let (owner, words) = said(notification)
+    var message = Update.message(
+      action, isKnown: isKnown, id: id,
       conversation: entity.map { ConversationRef(externalID: $0, kind: .channel) }
         ?? Update.channel("LinkedIn"),
-      sender: Person(id: entity ?? "linkedin"), members: notification.members, at: at ?? receivedAt)
+      sender: Person(id: owner ?? entity ?? "linkedin"), members: notification.members, at: at ?? receivedAt)
+    if isKnown, let words { message.text = MessageText.sanitised(words) }
+    return message
+  }
+
+  /// Who wrote a comment or shared a post, and the words, where LinkedIn says them.
+  private static func said(_ notification: JSONReader) -> (owner: String?, words: String?) {
+    let activity = notification["decoratedGeneratedActivity"]
+    guard let made = activity?["comment"] ?? activity?["share"] else { return (nil, nil) }
+    let words = made["text"]?.string ?? made["message"]?["text"]?.string
+    return (MessageText.name(made["owner"]?.string), words.flatMap { $0.isEmpty ? nil : $0 })
   }
 
   func signed(

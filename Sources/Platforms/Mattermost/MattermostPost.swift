@@ -60,7 +60,10 @@ struct MattermostPost {
     let isSystem = type.hasPrefix("system_")
     let isOwn = sender == own && !isSystem
     let files = try files()
-    let text = try post.text("message") ?? ""
+    let said = try post.text("message") ?? ""
+    // Integrations say everything in attachments, in Slack's form.
+    let text =
+      said.isEmpty ? SlackLayout.words(ofAttachments: post["props"]?["attachments"]) ?? "" : said
     let kind: MessageKind = isSystem ? .system : MediaKind.message(files)
     return InboundMessage(
       conversation: conversation, externalID: id, direction: isOwn ? .outbound : .inbound,

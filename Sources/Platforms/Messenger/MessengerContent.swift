@@ -73,8 +73,15 @@ struct MessengerContent {
       return .text
     }
     guard Self.shares.contains(type) else { return text == nil ? .unsupported : .text }
-    say(try (entry.text("title")).or(payload?.text("title")).or(url))
+    let title = try (entry.text("title")).or(payload?.text("title")).or(payload?.text("text"))
+    say(try title.or(payload.flatMap(Self.firstTitle)).or(url))
     return .text
+  }
+
+  /// Of the first thing that a template shows, or of the product that somebody shares.
+  private static func firstTitle(_ payload: JSONReader) throws(NormaliseError) -> String? {
+    let holder = try payload.object("product") ?? payload
+    return try holder.objects("elements", max: attachmentsMax)?.first?.text("title")
   }
 
   private mutating func say(_ words: String?) {

@@ -24,6 +24,8 @@ struct MessengerEvent {
   private let other: String
   private let at: Timestamp
   private let isEcho: Bool
+  /// Whether the account is who did it.
+  private let isOwn: Bool
 
   /// Reads a whole delivery; a part that cannot be read is a fault beside the others.
   static func read(
@@ -37,15 +39,25 @@ struct MessengerEvent {
         for name in ["messaging", "standby"] {
           for event in try entry.objects(name, max: eventsMax) ?? [] {
             do throws(NormaliseError) {
-              let read = try MessengerEvent(event, account: account, receivedAt: delivery.receivedAt)
-              result.add(try read.items(), account: account)
+              result.add(try items(event, account: account, delivery.receivedAt), account: account)
             } catch {
               result.faults.append(error)
             }
           }
         }
+        let at = try time(entry, "time")
         for change in try entry.objects("changes") ?? [] {
-          result.add([.message(update(change, platform, delivery.receivedAt))], account: account)
+          do throws(NormaliseError) {
+            let value = try? change.object("value")
+            if let value, value.has("sender"), value.has("recipient") {
+              result.add(try items(value, account: account, delivery.receivedAt), account: account)
+            } else {
+              let update = try update(change, value, platform, at, delivery.receivedAt)
+              result.add([.message(update)], account: account)
+            }
+          } catch {
+            result.faults.append(error)
+          }
         }
       } catch {
         result.faults.append(error)
@@ -54,15 +66,32 @@ struct MessengerEvent {
     return result
   }
 
-  /// News of the page or the account that is no conversation: in a channel called `updates`.
-  private static func update(_ change: JSONReader, _ platform: String, _ at: Timestamp) -> InboundMessage {
+  private static func items(
+    _ event: JSONReader, account: String, _ receivedAt: Timestamp
+  ) throws(NormaliseError) -> [InboundItem] {
+    // Instagram sends edits number 0 of new messages: without a text, and often without people.
+    if let edit = try event.object("message_edit"), !edit.has("text") { return [] }
+    return try MessengerEvent(event, account: account, receivedAt: receivedAt).items()
+  }
+
+  /// News of the page or the account that is no conversation, such as comments: in a channel called
+  /// `updates`.
+  /// - Parameter at: when Meta tells it, the same whenever it is told again.
+  private static func update(
+    _ change: JSONReader, _ value: JSONReader?, _ platform: String, _ at: Timestamp?, _ receivedAt: Timestamp
+  ) throws(NormaliseError) -> InboundMessage {
     let field = MessageText.sanitised(change["field"]?.string ?? "change", bytesMax: 128)
+    let time = at.map { ":\($0.microseconds / 1_000)" } ?? ""
+    let words = value?["text"]?.string ?? value?["message"]?.string ?? ""
+    let from = try? value?.object("from")
+    let name = from?["name"]?.string ?? from?["username"]?.string
+    let sender = from?["id"]?.identifier.flatMap { MessageText.name($0) }
     return InboundMessage(
       conversation: ConversationRef(externalID: "updates", kind: .channel, title: "Updates"),
-      externalID: "\(field):\(at.microseconds):\(MessageText.sanitised(change.path, bytesMax: 64))",
-      sender: Person(id: platform), kind: .system,
-      text: field.split(separator: "_").joined(separator: " "),
-      details: ["service": .string(field), "value": change["value"] ?? .null], sentAt: at)
+      externalID: Update.id(field + time, of: change.members),
+      sender: sender.map { Person(id: $0, name: MessageText.name(name)) } ?? Person(id: platform),
+      kind: .system, text: words.isEmpty ? Update.words(field) : MessageText.sanitised(words),
+      details: ["service": .string(field), "value": change["value"] ?? .null], sentAt: at ?? receivedAt)
   }
 
   private init(_ reader: JSONReader, account: String, receivedAt: Timestamp) throws(NormaliseError) {
@@ -77,6 +106,7 @@ struct MessengerEvent {
       throw .missing(path: reader.place("sender"))
     }
     self.other = other
+    isOwn = sender == account && sender != recipient
     at = try Self.time(reader, "timestamp") ?? receivedAt
   }
 
@@ -165,8 +195,8 @@ struct MessengerEvent {
     let all = isGone || emoji.isEmpty ? [] : [MessageText.sanitised(emoji, bytesMax: 64)]
     return .reaction(
       ReactionChange(
-        conversation: conversation, externalID: try reaction.requiredID("mid"), actor: person,
-        change: .replace(all), at: at))
+        conversation: conversation, externalID: try reaction.requiredID("mid"),
+        actor: isOwn ? Person(id: account) : person, isOwn: isOwn, change: .replace(all), at: at))
   }
 
   private func seen(_ read: JSONReader) throws(NormaliseError) -> InboundItem {

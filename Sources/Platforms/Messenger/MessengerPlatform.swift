@@ -7,7 +7,7 @@ import Messaging
 struct MessengerPlatform: Platform {
   let name: PlatformName = "messenger"
   let displayName = "Facebook Messenger"
-  let parserVersion = 2
+  let parserVersion = 3
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, reactionsMax: 1, canAttach: true, canQuote: true, hasReceipts: true,
     canMarkRead: true,

@@ -8,16 +8,23 @@ struct RocketChatEvent {
     "token", "channel_id", "channel_name", "message_id", "timestamp", "user_id", "user_name", "text",
     "isEdited", "tmid", "bot", "alias",
   ]
+  private static let mappedLivechat: Set<String> = [
+    "_id", "u", "msg", "ts", "agentId", "file", "username", "rid", "editedAt", "_updatedAt",
+    "fileUpload",
+  ]
   private static let messagesMax = 1_000
   private static let known: Set<String> = [
     "sendMessage", "fileUploaded", "roomArchived", "roomCreated", "roomJoined", "roomLeft", "userCreated",
   ]
 
   private let reader: JSONReader
+  private let own: [String]
   private let receivedAt: Timestamp
 
-  init(_ reader: JSONReader, receivedAt: Timestamp) {
+  /// - Parameter own: the account's user ids; none: what bots write is taken for the account's.
+  init(_ reader: JSONReader, own: [String], receivedAt: Timestamp) {
     self.reader = reader
+    self.own = own
     self.receivedAt = receivedAt
   }
 
@@ -49,9 +56,10 @@ struct RocketChatEvent {
             at: try Self.time(reader, "timestamp") ?? receivedAt))
       ]
     }
-    let text = try reader.text("text") ?? ""
     let at = try Self.time(reader, "timestamp") ?? receivedAt
     let message = try reader.object("message")
+    let words = try reader.text("text") ?? ""
+    let text = words.isEmpty ? try RocketChatMessage.text(message, "msg") : words
     let files = try Self.files(message)
     let rest = reader.rest(without: Self.mapped.union(["message", "room", "user"]))
     let details: JSONValue? = rest.isEmpty ? nil : .object(rest)
@@ -64,8 +72,8 @@ struct RocketChatEvent {
             editedAt: receivedAt))
       ]
     }
-    // What bots write: the hub's own way of sending.
-    let isOwn = reader["bot"].map { $0 != false } ?? false
+    let isBot = reader["bot"].map { $0 != false } ?? false
+    let isOwn = own.isEmpty ? isBot : own.contains(person.id)
     return [
       .message(
         InboundMessage(
@@ -79,10 +87,13 @@ struct RocketChatEvent {
   private static func files(_ message: JSONReader?) throws(NormaliseError) -> [Attachment] {
     guard let file = try message?.object("file") else { return [] }
     let type = MessageText.name(try file.text("type"))
+    // Omnichannel gives an address that needs no login.
+    let upload = try message?.object("fileUpload")
     return [
       Attachment(
         kind: MediaKind.attachment(type), externalID: try file.id("_id"),
-        name: MessageText.name(try file.text("name")), mimeType: type)
+        url: WebAddress.checked(try upload?.text("publicFilePath")),
+        name: MessageText.name(try file.text("name")), mimeType: type, sizeBytes: try upload?.integer("size"))
     ]
   }
 
@@ -121,18 +132,26 @@ struct RocketChatEvent {
         let id = try user?.id("_id") ?? person.id
         let isOwn = message.has("agentId") || id == agent
         let files = try Self.files(message)
-        let text = try message.text("msg") ?? ""
+        let text = try RocketChatMessage.text(message, "msg")
         let words = try user?.text("name").or(user?.text("username"))
-        let rest = message.rest(without: ["_id", "u", "msg", "ts", "agentId", "file", "username"])
+        // What closes a session and where the visitor went is not said by anybody.
+        let isSaid = try message.flag("closingMessage") != true && !message.has("navigation")
+        let rest = message.rest(without: Self.mappedLivechat)
+        let said = InboundMessage(
+          conversation: conversation, externalID: try message.requiredID("_id"),
+          direction: isOwn && isSaid ? .outbound : .inbound,
+          sender: isOwn ? Person(id: id, name: MessageText.name(words)) : person,
+          kind: isSaid ? MediaKind.message(files) : .system,
+          text: text.isEmpty ? nil : MessageText.sanitised(text), attachments: files,
+          details: rest.isEmpty ? nil : .object(rest),
+          sentAt: try Self.time(message, "ts") ?? receivedAt, status: isOwn && isSaid ? .sent : nil)
+        result.add([.message(said)])
+        guard let edited = try Self.time(message, "editedAt") else { continue }
         result.add([
-          .message(
-            InboundMessage(
-              conversation: conversation, externalID: try message.requiredID("_id"),
-              direction: isOwn ? .outbound : .inbound,
-              sender: isOwn ? Person(id: id, name: MessageText.name(words)) : person,
-              kind: MediaKind.message(files), text: text.isEmpty ? nil : MessageText.sanitised(text),
-              attachments: files, details: rest.isEmpty ? nil : .object(rest),
-              sentAt: try Self.time(message, "ts") ?? receivedAt, status: isOwn ? .sent : nil))
+          .edit(
+            MessageEdit(
+              conversation: conversation, externalID: said.externalID, kind: said.kind, text: said.text,
+              attachments: files, details: said.details, editedAt: edited))
         ])
       } catch {
         result.faults.append(error)
@@ -143,7 +162,8 @@ struct RocketChatEvent {
       result.add([
         .message(
           Update.message(
-            type, isKnown: type.hasPrefix("Livechat"), id: "\(type):\(at.microseconds)",
+            type, isKnown: type.hasPrefix("Livechat") || type == "LeadCapture",
+            id: "\(type):\(at.microseconds)",
             conversation: conversation, sender: person, members: reader.rest(without: ["messages", "token"]),
             at: at))
       ])

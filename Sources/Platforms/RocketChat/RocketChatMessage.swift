@@ -54,7 +54,7 @@ struct RocketChatMessage {
     let sender = try user.requiredID("_id")
     let isOwn = sender == own && type.isEmpty
     let files = try files()
-    let text = try message.text("msg") ?? ""
+    let text = try Self.text(message, "msg")
     var details = message.rest(without: Self.mapped)
     if !type.isEmpty { details["service"] = .string(type) }
     let name = try user.text("name").or(user.text("username"))
@@ -65,6 +65,20 @@ struct RocketChatMessage {
       text: text.isEmpty ? nil : MessageText.sanitised(text), attachments: files,
       threadID: try message.id("tmid"), details: details.isEmpty ? nil : .object(details),
       sentAt: try sentAt(), status: isOwn ? .sent : nil)
+  }
+
+  /// A file's caption may be its description; integrations say everything in attachments, in Slack's form. Of
+  /// what is quoted nothing is said here.
+  static func text(_ message: JSONReader?, _ name: String) throws(NormaliseError) -> String {
+    let text = try message?.text(name) ?? ""
+    guard text.isEmpty, let all = message?["attachments"]?.array else { return text }
+    let described = all.compactMap { $0["description"]?.string }.filter { !$0.isEmpty }
+    if !described.isEmpty { return described.joined(separator: "\n") }
+    let others = all.filter { entry in
+      entry["message_link"] == nil && entry["title_link_download"] == nil && entry["type"] != "file"
+    }
+    guard message?.has("file") != true, message?.has("files") != true else { return "" }
+    return SlackLayout.words(ofAttachments: .array(others)) ?? ""
   }
 
   private func files() throws(NormaliseError) -> [Attachment] {

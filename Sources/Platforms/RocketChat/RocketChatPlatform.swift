@@ -9,7 +9,7 @@ import Security
 struct RocketChatPlatform: Platform {
   let name: PlatformName = "rocketchat"
   let displayName = "Rocket.Chat"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
     canMarkRead: true, kinds: [.text, .image, .video, .audio, .file])
@@ -59,7 +59,8 @@ struct RocketChatPlatform: Platform {
   func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised {
     let body = try JSONReader(body: delivery.body)
     let isLivechat = body.has("visitor") || (body["type"]?.string?.hasPrefix("Livechat") ?? false)
-    let event = RocketChatEvent(body, receivedAt: delivery.receivedAt)
+    let own = delivery.secrets[RocketChatAPI.userField]
+    let event = RocketChatEvent(body, own: own, receivedAt: delivery.receivedAt)
     return isLivechat ? try event.livechat() : Normalised(items: try event.integration())
   }
 

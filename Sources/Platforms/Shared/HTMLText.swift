@@ -1,3 +1,5 @@
+import Messaging
+
 /// The words of an HTML fragment, for platforms that send nothing else. Not for display as HTML: what is
 /// left is plain text.
 enum HTMLText {
@@ -36,6 +38,32 @@ enum HTMLText {
     }
     while let last = output.last, last.isSpace { output.removeLast() }
     return String(String.UnicodeScalarView(output))
+  }
+
+  /// The pictures within a fragment, in its order.
+  static func images(_ html: String, max limit: Int) -> [Attachment] {
+    var images: [Attachment] = []
+    var rest = html[...]
+    while images.count < limit, let start = rest.firstRange(of: "<img ") {
+      rest = rest[start.lowerBound...]
+      guard let end = rest.firstIndex(of: ">") else { break }
+      if let image = image(rest[...end]) { images.append(image) }
+      rest = rest[rest.index(after: end)...]
+    }
+    return images
+  }
+
+  /// nil: the tag names no address on the web.
+  static func image(_ tag: Substring) -> Attachment? {
+    WebAddress.checked(attribute("src", of: tag).map(plain)).map { url in
+      Attachment(kind: .image, url: url, name: MessageText.name(attribute("alt", of: tag).map(plain)))
+    }
+  }
+
+  static func attribute(_ name: String, of tag: Substring) -> String? {
+    guard let start = tag.utf8.firstPlace(of: " \(name)=\"".utf8) else { return nil }
+    let rest = tag[start.upperBound...]
+    return rest.firstIndex(of: "\"").map { String(rest[..<$0]) }
   }
 
   private static func newLine(_ output: inout [Unicode.Scalar]) {

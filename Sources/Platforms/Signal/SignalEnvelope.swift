@@ -10,8 +10,7 @@ import Messaging
 struct SignalEnvelope {
   private static let mapped: Set<String> = [
     "timestamp", "message", "groupInfo", "quote", "reaction", "attachments", "sticker", "remoteDelete",
-    "destination", "destinationNumber", "destinationUuid", "expiresInSeconds", "viewOnce",
-    "isExpirationUpdate",
+    "destination", "destinationNumber", "destinationUuid", "expiresInSeconds", "isExpirationUpdate",
   ]
   private static let filesMax = 100
   /// Members of a message that says nothing.
@@ -54,12 +53,7 @@ struct SignalEnvelope {
     }
     let names = reader.members.keys.filter { $0.hasSuffix("Message") && reader.has($0) }.sorted()
     let name = names.first ?? "envelope"
-    if name == "callMessage" {
-      var message = other(name, isKnown: true)
-      message.kind = .call
-      message.text = "Call"
-      return [.message(message)]
-    }
+    if let call = try reader.object("callMessage") { return try called(call) }
     return [.message(other(name, isKnown: name == "storyMessage"))]
   }
 
@@ -72,6 +66,37 @@ struct SignalEnvelope {
     Update.message(
       name, isKnown: isKnown, id: "\(name):\(source.id):\(at.microseconds / 1_000)",
       conversation: conversation(nil), sender: source, members: reader.members, at: at)
+  }
+
+  /// A call is one message: the offer makes it, its end completes it. What phones tell each other to connect
+  /// is nothing to a reader.
+  private func called(_ call: JSONReader) throws(NormaliseError) -> [InboundItem] {
+    if let offer = try call.object("offerMessage") {
+      let details: JSONValue = ["call": .object(offer.rest(without: ["opaque"]))]
+      return [
+        .message(
+          InboundMessage(
+            conversation: conversation(nil), externalID: try callID(offer), sender: source, kind: .call,
+            text: "Call", details: details, sentAt: at))
+      ]
+    }
+    for (name, words) in [("hangupMessage", "Call ended"), ("busyMessage", "Call not taken")] {
+      guard let end = try call.object(name) else { continue }
+      return [
+        .edit(
+          MessageEdit(
+            conversation: conversation(nil), externalID: try callID(end), kind: .call, text: words,
+            details: ["call": .object(end.members)], editedAt: at))
+      ]
+    }
+    guard call.has("answerMessage") || call.has("iceUpdateMessages") else {
+      return [.message(other("callMessage", isKnown: true))]
+    }
+    return []
+  }
+
+  private func callID(_ call: JSONReader) throws(NormaliseError) -> String {
+    "call:\(try call.requiredID("id"))"
   }
 
   // MARK: Messages
@@ -167,10 +192,32 @@ struct SignalEnvelope {
     return isOwn || isDirectOwn ? "own:\(stamp)" : "\(id):\(stamp)"
   }
 
+  /// The text with the names of those whom it mentions, each of whom is one sign in it (U+FFFC); places are
+  /// counted in UTF-16.
+  private func named(_ data: JSONReader) throws(NormaliseError) -> String? {
+    guard let text = try data.text("message") else { return nil }
+    var units = Array(text.utf16)
+    var mentions: [(start: Int, length: Int, name: String)] = []
+    for mention in try data.objects("mentions") ?? [] {
+      let who = try mention.text("name").or(mention.text("number")).or(mention.text("uuid"))
+      guard let who, !who.isEmpty, let start = try mention.integer("start").flatMap({ Int(exactly: $0) }),
+        let length = try mention.integer("length").flatMap({ Int(exactly: $0) }), start >= 0, length > 0,
+        start < units.count, length <= units.count - start
+      else { continue }
+      mentions.append((start, length, who))
+    }
+    var end = units.count
+    for mention in mentions.sorted(by: { $0.start > $1.start }) where mention.start + mention.length <= end {
+      units.replaceSubrange(mention.start..<(mention.start + mention.length), with: "@\(mention.name)".utf16)
+      end = mention.start
+    }
+    return String(decoding: units, as: UTF16.self)
+  }
+
   private func content(
     _ data: JSONReader
   ) throws(NormaliseError) -> (kind: MessageKind, text: String?, files: [Attachment], details: JSONValue?) {
-    let text = try data.text("message").flatMap { $0.isEmpty ? nil : MessageText.sanitised($0) }
+    let text = try named(data).flatMap { $0.isEmpty ? nil : MessageText.sanitised($0) }
     var files: [Attachment] = []
     for file in try data.objects("attachments", max: Self.filesMax) ?? [] {
       let type = MessageText.name(try file.text("contentType"))
@@ -189,7 +236,7 @@ struct SignalEnvelope {
     }
     var kind = MediaKind.message(files)
     var words = text
-    let rest = data.rest(without: Self.mapped)
+    let rest = data.rest(without: Self.mapped).filter { $0.key != "viewOnce" || $0.value == true }
     if files.isEmpty && text == nil {
       kind = .unsupported
       if let contacts = try data.objects("contacts"), let first = contacts.first {

@@ -11,7 +11,7 @@ import Security
 struct SignalPlatform: Platform {
   let name: PlatformName = "signal"
   let displayName = "Signal"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, reactionsMax: 1, canEdit: true, canDelete: true, canAttach: true,
     canQuote: true,

@@ -226,8 +226,13 @@ struct SlackEvent {
   private static func person(_ event: JSONReader) throws(NormaliseError) -> Person {
     let bot = try event.object("bot_profile")
     let id = try event.id("user").or(event.id("bot_id")) ?? "slack"
-    let name = try event.text("username").or(bot?.text("name"))
-    return Person(id: id, name: MessageText.name(name))
+    let profile = try event.object("user_profile")
+    let called = try profile?.text("display_name").flatMap { $0.isEmpty ? nil : $0 }
+    let name = try event.text("username").or(bot?.text("name")).or(called).or(profile?.text("real_name"))
+    let icon = try bot?.object("icons")?.text("image_72")
+    return Person(
+      id: id, name: MessageText.name(name), avatar: WebAddress.checked(try icon.or(profile?.text("image_72")))
+    )
   }
 
   /// The time in a message's id, `seconds.microseconds`. nil: it has none.
@@ -266,5 +271,6 @@ struct SlackContent {
           sizeBytes: try file.integer("size")))
     }
     kind = MediaKind.message(attachments)
+    if text == nil, attachments.isEmpty { text = SlackLayout.words(event).map { MessageText.sanitised($0) } }
   }
 }

@@ -87,7 +87,16 @@ enum SlackInteraction {
     if let option = try action.object("selected_option") {
       return try (option.object("text")?.text("text")).or(option.text("value"))
     }
-    let names = ["value", "selected_date", "selected_user", "selected_channel", "selected_conversation"]
+    if let options = try action.objects("selected_options"), !options.isEmpty {
+      let chosen = options.compactMap { ($0["text"]?["text"] ?? $0["value"])?.string }
+      return chosen.joined(separator: ", ")
+    }
+    let names = [
+      "value", "selected_date", "selected_time", "selected_user", "selected_channel", "selected_conversation",
+    ]
+    for name in ["selected_users", "selected_channels", "selected_conversations"] {
+      if let ids = try action.ids(name), !ids.isEmpty { return ids.joined(separator: ", ") }
+    }
     if let text = try action.object("text")?.text("text") { return text }
     for name in names {
       if let text = try action.text(name) { return text }

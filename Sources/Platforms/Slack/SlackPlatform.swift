@@ -10,7 +10,7 @@ import Security
 struct SlackPlatform: Platform {
   let name: PlatformName = "slack"
   let displayName = "Slack"
-  let parserVersion = 3
+  let parserVersion = 4
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
     canMarkRead: true, textUnitsMax: 40_000, kinds: [.text, .image, .video, .audio, .file])

@@ -24,9 +24,20 @@ struct TeamsContent {
         quoted = try quoted.or(Self.quoted(entry))
       }
     }
+    if text == nil, attachments.isEmpty { readForm() }
     if let first = attachments.first, let kind = MessageKind(rawValue: first.kind.rawValue) {
       self.kind = kind
     }
+  }
+
+  /// Moving pictures and stickers are in the HTML form alone.
+  private mutating func readForm() {
+    guard let html = others.first(where: { $0["contentType"] == "text/html" })?["content"]?.string else {
+      return
+    }
+    attachments = HTMLText.images(html, max: Self.attachmentsMax)
+    let words = HTMLText.plain(html)
+    text = words.isEmpty ? nil : MessageText.sanitised(words)
   }
 
   // MARK: Text
@@ -77,8 +88,11 @@ struct TeamsContent {
     let name = MessageText.name(try entry.text("name"))
     if type == download {
       let content = try entry.object("content")
+      // Pictures of a personal chat come so as well.
+      let type = try content?.text("fileType") ?? ""
       return Attachment(
-        kind: .file, externalID: try content?.id("uniqueId"),
+        kind: MediaKind.attachment(named: type.isEmpty ? name ?? "" : ".\(type)"),
+        externalID: try content?.id("uniqueId"),
         url: WebAddress.checked(
           try (content?.text("downloadUrl")).or(entry.text("contentUrl"))), name: name)
     }

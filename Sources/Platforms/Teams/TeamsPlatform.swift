@@ -11,7 +11,7 @@ import Security
 struct TeamsPlatform: Platform {
   let name: PlatformName = "teams"
   let displayName = "Microsoft Teams"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true, hasReceipts: true,
     hasTyping: true, textUnitsMax: 28_000, kinds: [.text, .image, .video, .audio, .file])

@@ -51,26 +51,19 @@ struct GraphContent {
       rest = rest[rest.index(after: end)...]
       if tag.hasPrefix("<at ") {
         output += "@"
-      } else if tag.hasPrefix("<emoji "), let sign = attribute("alt", of: tag) {
+      } else if tag.hasPrefix("<emoji "), let sign = HTMLText.attribute("alt", of: tag) {
         output += sign
       } else if tag.hasPrefix("<img ") {
-        let isEmoji = attribute("itemtype", of: tag)?.hasSuffix("/Emoji") ?? false
-        if isEmoji, let sign = attribute("alt", of: tag) {
+        let isEmoji = HTMLText.attribute("itemtype", of: tag)?.hasSuffix("/Emoji") ?? false
+        if isEmoji, let sign = HTMLText.attribute("alt", of: tag) {
           output += sign
-        } else if let url = WebAddress.checked(attribute("src", of: tag).map(HTMLText.plain)) {
-          images.append(
-            Attachment(kind: .image, url: url, name: MessageText.name(attribute("alt", of: tag))))
+        } else if let image = HTMLText.image(tag) {
+          images.append(image)
         }
       } else {
         output += tag
       }
     }
     return (output + rest, images)
-  }
-
-  private static func attribute(_ name: String, of tag: Substring) -> String? {
-    guard let start = tag.utf8.firstPlace(of: " \(name)=\"".utf8) else { return nil }
-    let rest = tag[start.upperBound...]
-    return rest.firstIndex(of: "\"").map { String(rest[..<$0]) }
   }
 }

@@ -14,10 +14,14 @@ struct TwilioConversation {
   private let reader: JSONReader
   private let type: String
   private let conversation: ConversationRef
+  private let own: [String]
   private let receivedAt: Timestamp
 
-  init(_ reader: JSONReader, receivedAt: Timestamp) throws(NormaliseError) {
+  /// - Parameter own: the account's authors; one that ends in a star stands for all that begin so. None: who
+  ///   writes by SDK or API does it for the account.
+  init(_ reader: JSONReader, own: [String], receivedAt: Timestamp) throws(NormaliseError) {
     self.reader = reader
+    self.own = own
     self.receivedAt = receivedAt
     type = try reader.required("EventType", reader.text("EventType"))
     conversation = ConversationRef(
@@ -74,8 +78,8 @@ struct TwilioConversation {
 
   private func message() throws(NormaliseError) -> InboundMessage {
     let source = try reader.text("Source") ?? "SMS"
-    let isOwn = source == "API" || source == "SDK"
     let author = try reader.id("Author") ?? "twilio"
+    let isOwn = (source == "API" || source == "SDK") && isOwn(author)
     let files = try attachments()
     let rest = reader.rest(without: Self.mapped)
     return InboundMessage(
@@ -84,6 +88,12 @@ struct TwilioConversation {
       text: try text(), attachments: files, details: rest.isEmpty ? nil : .object(rest),
       sentAt: try time("DateCreated") ?? receivedAt, order: Int64(try reader.id("Index") ?? "") ?? 0,
       status: isOwn ? .sent : nil)
+  }
+
+  /// A visitor of a web chat writes by the SDK as agents do. What names no author is by `system`.
+  private func isOwn(_ author: String) -> Bool {
+    own.isEmpty || author == "system"
+      || own.contains { $0.hasSuffix("*") ? author.hasPrefix($0.dropLast()) : author == $0 }
   }
 
   private func text() throws(NormaliseError) -> String? {

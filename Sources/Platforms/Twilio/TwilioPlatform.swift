@@ -12,7 +12,7 @@ import Security
 struct TwilioPlatform: Platform {
   let name: PlatformName = "twilio"
   let displayName = "Twilio"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canAttach: true, hasReceipts: true, textUnitsMax: 1_600,
     kinds: [.text, .image, .video, .audio, .file])
@@ -21,6 +21,7 @@ struct TwilioPlatform: Platform {
   static let tokenField = "authToken"
   private static let keyIDField = "sharedKeyId"
   private static let keyField = "sharedKey"
+  private static let identitiesField = "identities"
   private static let header = "X-Twilio-Signature"
   private static let settingsHeader = "X-Twilio-Webhooks-Signature-Settings"
 
@@ -46,6 +47,11 @@ struct TwilioPlatform: Platform {
     CredentialField(
       chatField, "The SID of the Conversations service (IS...); needed to send files there.",
       isSecret: false, isRequired: false, isGenerated: false),
+    CredentialField(
+      identitiesField,
+      "Who writes for the account in Conversations: authors with commas, agent-* for all that begin so; "
+        + "without it everybody who writes by SDK or API.", isSecret: false, isRequired: false,
+      isGenerated: false),
     CredentialField(
       callbackField, "Where statuses are told: the account's webhook URL, unless the service has it.",
       isSecret: false, isRequired: false, isGenerated: false),
@@ -158,7 +164,10 @@ struct TwilioPlatform: Platform {
     let isForm = FormBody.isNamed(by: delivery.headers["content-type"])
     let reader = isForm ? try FormBody.reader(delivery.body) : try JSONReader(body: delivery.body)
     if reader.has("EventType") {
-      return Normalised(items: try TwilioConversation(reader, receivedAt: delivery.receivedAt).items())
+      let own = delivery.secrets[Self.identitiesField].flatMap { $0.split(separator: ",") }
+        .map { String($0.filter { !$0.isWhitespace }) }
+      let event = try TwilioConversation(reader, own: own, receivedAt: delivery.receivedAt)
+      return Normalised(items: try event.items())
     }
     return Normalised(items: [try TwilioMessage(reader, receivedAt: delivery.receivedAt).item()])
   }

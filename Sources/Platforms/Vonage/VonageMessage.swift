@@ -77,11 +77,19 @@ struct VonageMessage {
       ]
     } else {
       switch type {
-      case "text", "unsupported", "order": kind = type == "unsupported" ? .unsupported : .text
+      case "text": kind = .text
+      case "order":
+        let items = try reader.object("order")?.objects("product_items") ?? []
+        text = text ?? "Order of \(items.count) items"
       case "location":
         kind = .location
         text = try reader.object("location")?.text("name")
-      case "contact": kind = .contact
+      case "contact":
+        kind = .contact
+        let contact = try reader.object("contact")
+        let phone = try contact?.objects("phones")?.first?.text("phone")
+        let lines = try [contact?.object("name")?.text("formatted_name"), phone].compactMap { $0 }
+        text = lines.filter { !$0.isEmpty }.joined(separator: ", ")
       case "reply", "button":
         let choice = try reader.object(type)
         text = try (choice?.text("title").or(choice?.text("text"))).or(text)

@@ -11,7 +11,7 @@ import Security
 struct VonagePlatform: Platform {
   let name: PlatformName = "vonage"
   let displayName = "Vonage"
-  let parserVersion = 2
+  let parserVersion = 3
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, reactionsMax: 1, canAttach: true, canQuote: true, hasReceipts: true,
     canMarkRead: true,

@@ -35,6 +35,7 @@ struct WhatsAppMessage {
         .reaction(
           ReactionChange(
             conversation: conversation, externalID: try reaction.requiredID("message_id"), actor: sender,
+            isOwn: direction == .outbound,
             change: .replace(emoji.isEmpty ? [] : [MessageText.sanitised(emoji, bytesMax: 64)]), at: at))
       ]
     case "edit":
@@ -79,8 +80,14 @@ struct WhatsAppMessage {
     guard let id = try system.id("user_id").or(system.id("new_wa_id")).or(system.id("wa_id")) else {
       return []
     }
-    guard id != conversation.externalID, conversation.kind == .direct else { return [] }
-    return [.conversation(ConversationChange(conversation: conversation, migratedTo: id, at: at))]
+    guard conversation.kind == .direct else { return [] }
+    var old = conversation
+    if old.externalID == id {
+      // Older versions of the API name the new one as the sender.
+      guard let customer = try system.id("customer"), customer != id else { return [] }
+      old = ConversationRef(externalID: customer, kind: .direct)
+    }
+    return [.conversation(ConversationChange(conversation: old, migratedTo: id, at: at))]
   }
 }
 
@@ -156,10 +163,16 @@ struct WhatsAppContent {
   }
 
   private static func name(_ contact: JSONReader) throws(NormaliseError) -> String {
-    let name = try contact.object("name")?.text("formatted_name") ?? ""
+    let name = try (contact.object("name")?.text("formatted_name")).or(cardName(contact.text("vcard"))) ?? ""
     let phones = try contact.objects("phones") ?? []
     let number = try phones.first?.text("phone") ?? ""
     return [name, number].filter { !$0.isEmpty }.joined(separator: ", ")
+  }
+
+  /// The name on a card (RFC 2426), which is all that says it where a contact comes as one.
+  private static func cardName(_ card: String?) -> String? {
+    let line = card?.split(whereSeparator: \.isNewline).first { $0.uppercased().hasPrefix("FN:") }
+    return line.map { String($0.dropFirst(3)) }
   }
 
   /// What a button, a list or a form was answered with.

@@ -10,7 +10,7 @@ import Messaging
 struct WhatsAppPlatform: Platform {
   let name: PlatformName = "whatsapp"
   let displayName = "WhatsApp"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, reactionsMax: 1, canAttach: true, canQuote: true, hasReceipts: true,
     canMarkRead: true,

@@ -33,6 +33,7 @@ struct WhatsAppValue {
     var moved: Set<InboundItem> = []
     for (name, read) in [
       ("messages", inbound), ("message_echoes", echo), ("statuses", status), ("calls", call),
+      ("groups", group), ("user_id_update", renamed),
     ] as [(String, (JSONReader) throws(NormaliseError) -> [InboundItem])] {
       guard value.has(name) else { continue }
       isRead = true
@@ -60,8 +61,11 @@ struct WhatsAppValue {
   // MARK: Messages
 
   private func inbound(_ reader: JSONReader) throws(NormaliseError) -> [InboundItem] {
-    let person = try contacts.person(number: reader.id("from"), user: reader.id("from_user_id"))
-    guard let person else { throw .missing(path: reader.place("from")) }
+    let known = try contacts.person(number: reader.id("from"), user: reader.id("from_user_id"))
+    // Who has another user id is named by the new one only.
+    let system = try reader.object("system")
+    let renamed = try contacts.person(number: system?.id("wa_id"), user: system?.id("user_id"))
+    guard let person = known ?? renamed else { throw .missing(path: reader.place("from")) }
     let group = try reader.id("group_id")
     let conversation =
       group.map { ConversationRef(externalID: $0, kind: .group) }
@@ -89,6 +93,7 @@ struct WhatsAppValue {
   // MARK: Statuses
 
   private func status(_ reader: JSONReader) throws(NormaliseError) -> [InboundItem] {
+    if try reader.text("type") == "call" { return [try called(reader)] }
     let isGroup = try reader.text("recipient_type") == "group"
     let number = try reader.id("recipient_id")
     let user = try reader.id("recipient_user_id")
@@ -149,6 +154,80 @@ struct WhatsAppValue {
           sender: isOutbound ? Person(id: account ?? "whatsapp") : other, kind: .call, text: "Call",
           details: details, sentAt: at))
     ]
+  }
+
+  /// How far a call by the business got: ringing makes it, the answer changes it.
+  private func called(_ reader: JSONReader) throws(NormaliseError) -> InboundItem {
+    let other = try contacts.person(number: reader.id("recipient_id"), user: reader.id("recipient_user_id"))
+    guard let other else { throw .missing(path: reader.place("recipient_id")) }
+    let conversation = ConversationRef(externalID: other.id, kind: .direct, title: other.name)
+    let id = try reader.requiredID("id")
+    let at = try time(reader)
+    let details = JSONValue.object(["call": .object(reader.rest(without: ["id", "timestamp", "type"]))])
+    let status = try reader.required("status", reader.text("status"))
+    guard status == "RINGING" else {
+      let words = MessageText.sanitised("Call \(status.lowercased())", bytesMax: 128)
+      return .edit(
+        MessageEdit(
+          conversation: conversation, externalID: id, kind: .call, text: words, details: details, editedAt: at
+        ))
+    }
+    return .message(
+      InboundMessage(
+        conversation: conversation, externalID: id, direction: .outbound,
+        sender: Person(id: account ?? "whatsapp"), kind: .call, text: "Call", details: details, sentAt: at))
+  }
+
+  // MARK: Groups and people
+
+  /// Who came and went, what a group is called, and a system message.
+  private func group(_ reader: JSONReader) throws(NormaliseError) -> [InboundItem] {
+    var conversation = ConversationRef(externalID: try reader.requiredID("group_id"), kind: .group)
+    let at = try time(reader)
+    let joined = try people(reader, "added_participants")
+    let left = try people(reader, "removed_participants")
+    let changed = try reader.object("group_subject")
+    if try changed?.flag("update_successful") ?? true {
+      conversation.title = MessageText.name(try (changed?.text("text")).or(reader.text("subject")))
+    }
+    var items: [InboundItem] = []
+    if !joined.isEmpty || !left.isEmpty {
+      items.append(
+        .membership(MembershipChange(conversation: conversation, joined: joined, left: left, at: at)))
+    }
+    if conversation.title != nil {
+      items.append(.conversation(ConversationChange(conversation: conversation, at: at)))
+    }
+    let name = MessageText.sanitised(try reader.text("type") ?? field, bytesMax: 128)
+    let asking = try contacts.person(number: reader.id("wa_id"), user: reader.id("user_id"))
+    let message = InboundMessage(
+      conversation: conversation, externalID: Update.id(name, of: reader.members),
+      sender: asking ?? Person(id: "whatsapp", name: "WhatsApp"), kind: .system, text: Update.words(name),
+      details: [
+        "service": .string(name), "group": .object(reader.rest(without: ["group_id", "timestamp"])),
+      ],
+      sentAt: at)
+    return items + [.message(message)]
+  }
+
+  private func people(_ reader: JSONReader, _ name: String) throws(NormaliseError) -> [Person] {
+    var people: [Person] = []
+    for entry in try reader.objects(name) ?? [] {
+      let number = try entry.id("wa_id").or(entry.id("input"))
+      if let person = try contacts.person(number: number, user: entry.id("user_id")) {
+        let words = try entry.text("username")
+        people.append(Person(id: person.id, name: person.name ?? MessageText.name(words)))
+      }
+    }
+    return people
+  }
+
+  /// A customer has another user id: the conversation goes on under it.
+  private func renamed(_ reader: JSONReader) throws(NormaliseError) -> [InboundItem] {
+    let ids = try reader.requiredObject("user_id")
+    let old = ConversationRef(externalID: try ids.requiredID("previous"), kind: .direct)
+    let new = try ids.requiredID("current")
+    return [.conversation(ConversationChange(conversation: old, migratedTo: new, at: try time(reader)))]
   }
 
   // MARK: Others

@@ -69,11 +69,12 @@ struct XEvent {
   }
 
   private func person(_ id: String) throws(NormaliseError) -> Person {
-    let profile = try users?.object(id)
-    let name = try profile?.text("name").or(profile?.text("screen_name"))
-    return Person(
-      id: id, name: MessageText.name(name),
-      avatar: WebAddress.checked(try profile?.text("profile_image_url_https")))
+    // The X Activity API has profiles in the newer form, each in an envelope.
+    let entry = try users?.object(id)
+    let profile = try entry?.object("data") ?? entry
+    let name = try (profile?.text("name")).or(profile?.text("screen_name")).or(profile?.text("username"))
+    let picture = try (profile?.text("profile_image_url_https")).or(profile?.text("profile_image_url"))
+    return Person(id: id, name: MessageText.name(name), avatar: WebAddress.checked(picture))
   }
 
   private static func time(_ event: JSONReader) throws(NormaliseError) -> Timestamp? {
@@ -131,12 +132,26 @@ struct XEvent {
   /// Of events that are no messages.
   private static let families = ["follow.", "profile.", "post.", "like.", "repost.", "block.", "mute."]
 
-  /// An event with an envelope of its own. Only what has a text, a sender and a conversation is read as a
-  /// message; encrypted chats are kept raw.
-  static func activity(_ data: JSONReader, receivedAt: Timestamp) throws(NormaliseError) -> Normalised {
+  /// Lists that a payload holds as the Account Activity API has them.
+  private static let lists = [
+    "direct_message_events", "direct_message_indicate_typing_events", "direct_message_mark_read_events",
+  ]
+
+  /// An event with an envelope of its own. Direct messages come in it as the Account Activity API has them;
+  /// else only what has a text, a sender and a conversation is read as a message. Encrypted chats are kept
+  /// raw.
+  /// - Parameter own: the account's user, where the envelope does not say it.
+  static func activity(
+    _ data: JSONReader, own: String?, receivedAt: Timestamp
+  ) throws(NormaliseError) -> Normalised {
     let type = try data.required("event_type", data.text("event_type"))
     let payload = try data.object("payload") ?? JSONReader([:])
     let user = try data.object("filter")?.id("user_id")
+    if lists.contains(where: { payload.has($0) }) {
+      var members = payload.members
+      if let user = user ?? own { members["for_user_id"] = .string(user) }
+      return try XEvent(JSONReader(members, path: payload.path), receivedAt: receivedAt).read()
+    }
     let at = try payload.text("created_at").flatMap { Timestamp(rfc3339: $0)?.clamped } ?? receivedAt
     let sender = try payload.id("sender_id")
     var result = Normalised()
@@ -168,13 +183,16 @@ struct XEvent {
     let conversation = try payload.id("conversation_id").map {
       ConversationRef(externalID: $0, kind: .direct)
     }
-    result.add(
-      [
-        .message(
-          Update.message(
-            type, isKnown: isKnown, id: id, conversation: conversation ?? Update.channel("X"),
-            sender: Person(id: sender ?? "x"), members: data.members, at: at))
-      ], account: user)
+    let author = try sender.or(payload.id("author_id"))
+    let profiles = data["includes"]?["users"]?.array ?? []
+    let profile = profiles.first { author != nil && $0["id"]?.identifier == author }
+    var message = Update.message(
+      type, isKnown: isKnown, id: id, conversation: conversation ?? Update.channel("X"),
+      sender: author.map { Self.profile(profile, id: $0) } ?? Person(id: "x"), members: data.members, at: at)
+    if isKnown, let text = payload["text"]?.string, !text.isEmpty {
+      message.text = MessageText.sanitised(text)
+    }
+    result.add([.message(message)], account: user)
     return result
   }
 

@@ -9,7 +9,7 @@ import Messaging
 struct XPlatform: Platform {
   let name: PlatformName = "x"
   let displayName = "X"
-  let parserVersion = 2
+  let parserVersion = 3
   let capabilities = ConversationCapabilities(
     canReply: true, canAttach: true, hasReceipts: true, hasTyping: true, textUnitsMax: 10_000,
     kinds: [.text, .image, .video])
@@ -63,7 +63,8 @@ struct XPlatform: Platform {
   func normalise(_ delivery: WebhookDelivery) throws(NormaliseError) -> Normalised {
     let body = try JSONReader(body: delivery.body)
     if let data = try body.object("data") {
-      return try XEvent.activity(data, receivedAt: delivery.receivedAt)
+      let own = delivery.secrets.first(Self.userField)
+      return try XEvent.activity(data, own: own, receivedAt: delivery.receivedAt)
     }
     return try XEvent(body, receivedAt: delivery.receivedAt).read()
   }

@@ -132,7 +132,7 @@ extension XPlatform: PollingPlatform {
       "event_type": sender == own ? "dm.sent" : "dm.received", "filter": ["user_id": .string(own)],
       "payload": .object(payload), "event_uuid": event["id"] ?? .null,
     ]
-    return try XEvent.activity(JSONReader(data), receivedAt: job.now).items
+    return try XEvent.activity(JSONReader(data), own: own, receivedAt: job.now).items
   }
 
   private func membership(

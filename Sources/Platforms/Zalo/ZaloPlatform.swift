@@ -9,7 +9,7 @@ import Security
 struct ZaloPlatform: Platform {
   let name: PlatformName = "zalo"
   let displayName = "Zalo"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canAttach: true, canQuote: true, hasReceipts: true, textUnitsMax: 2_000,
     kinds: [.text, .image, .file, .sticker], replyWindow: 604_800)

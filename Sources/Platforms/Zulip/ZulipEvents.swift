@@ -94,11 +94,12 @@ struct ZulipEvents {
       let id = try event.integer("message_id"), let place = try place(event, id)
     else { return [] }
     let at = try event.integer("edit_timestamp").map { Timestamp(seconds: $0).clamped } ?? job.now
+    let content = ZulipUploads(text)
     return [
       .edit(
         MessageEdit(
-          conversation: place, externalID: String(id), kind: .text,
-          text: text.isEmpty ? nil : MessageText.sanitised(text), editedAt: at,
+          conversation: place, externalID: String(id), kind: content.kind,
+          text: content.text.map { MessageText.sanitised($0) }, attachments: content.files, editedAt: at,
           order: try event.integer("id") ?? 0))
     ]
   }

@@ -50,7 +50,7 @@ struct ZulipMessage {
   ///   - text: what is said, where the message itself does not say it.
   ///   - more: further details.
   func said(text: String? = nil, more: [String: JSONValue] = [:]) throws(NormaliseError) -> InboundMessage {
-    let text = try message.text("content") ?? text
+    let content = ZulipUploads(try message.text("content") ?? text)
     let unwanted = own == nil ? Self.mapped : Self.mapped.union(Self.state)
     let details = message.rest(without: unwanted).merging(more) { first, _ in first }
     let seconds = try message.number("timestamp").flatMap { Int64(exactly: $0.rounded(.down)) }
@@ -62,7 +62,7 @@ struct ZulipMessage {
       sender: Person(
         id: sender, name: MessageText.name(try message.text("sender_full_name")),
         avatar: WebAddress.checked(try message.text("avatar_url"))),
-      kind: .text, text: text.flatMap { $0.isEmpty ? nil : MessageText.sanitised($0) },
+      kind: content.kind, text: content.text.map { MessageText.sanitised($0) }, attachments: content.files,
       threadID: isStream ? try message.text("subject").flatMap { MessageText.name($0) } : nil,
       details: details.isEmpty ? nil : .object(details),
       sentAt: seconds.map { Timestamp(seconds: $0).clamped } ?? receivedAt, status: isOwn ? .sent : nil)
@@ -90,7 +90,7 @@ struct ZulipMessage {
     return .edit(
       MessageEdit(
         conversation: said.conversation, externalID: said.externalID, kind: said.kind, text: said.text,
-        details: said.details, editedAt: Timestamp(seconds: seconds).clamped))
+        attachments: said.attachments, details: said.details, editedAt: Timestamp(seconds: seconds).clamped))
   }
 
   // MARK: Reactions

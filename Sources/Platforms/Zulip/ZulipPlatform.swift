@@ -9,7 +9,7 @@ import Security
 struct ZulipPlatform: Platform {
   let name: PlatformName = "zulip"
   let displayName = "Zulip"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
     canMarkRead: true, hasTyping: true, textUnitsMax: 10_000, kinds: [.text, .image, .video, .audio, .file])
@@ -83,6 +83,7 @@ struct ZulipPlatform: Platform {
     let channel = String(try body.requiredID("channel_id").trimmingPrefix("C"))
     let user = String(try body.requiredID("user_id").trimmingPrefix("U"))
     let text = try body.text("text") ?? ""
+    let content = ZulipUploads(text)
     let seconds = try body.id("timestamp").flatMap { Int64($0) }
     let at = seconds.map { Timestamp(seconds: $0).clamped } ?? receivedAt
     let digest = Hex.encode(Digest.sha256(Array("\(user)\n\(text)".utf8)).prefix(16))
@@ -93,8 +94,9 @@ struct ZulipPlatform: Platform {
       conversation: ConversationRef(
         externalID: channel, kind: .group, title: MessageText.name(try body.text("channel_name"))),
       externalID: "\(at.seconds):\(digest)",
-      sender: Person(id: user, name: MessageText.name(try body.text("user_name"))), kind: .text,
-      text: text.isEmpty ? nil : MessageText.sanitised(text), details: rest.isEmpty ? nil : .object(rest),
+      sender: Person(id: user, name: MessageText.name(try body.text("user_name"))), kind: content.kind,
+      text: content.text.map { MessageText.sanitised($0) }, attachments: content.files,
+      details: rest.isEmpty ? nil : .object(rest),
       sentAt: at)
   }
 
