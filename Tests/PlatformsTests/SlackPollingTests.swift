@@ -247,6 +247,34 @@ import Testing
     #expect(third.items.isEmpty)
   }
 
+  @Test("tells of who took the last reaction back, where Slack shows all that are left")
+  func unreactions() throws {
+    func reacted(_ users: [JSONValue], count: Int64) -> JSONValue {
+      let reactions: JSONValue = [["name": "eyes", "count": .integer(count), "users": .array(users)]]
+      return .object((Self.message(1, "a").object ?? [:]).merging(["reactions": reactions]) { $1 })
+    }
+    var workspace = Workspace(messages: ["C1": []])
+    var polled = try Self.poll(workspace)
+    func next(_ message: JSONValue, at seconds: Int64) throws -> [String: ReactionChange.Change] {
+      workspace.messages["C1"] = [message]
+      polled = try Self.poll(workspace, cursor: polled.cursor, at: seconds)
+      let changes = polled.items.compactMap { item -> (String, ReactionChange.Change)? in
+        if case .reaction(let change) = item { (change.actor.id, change.change) } else { nil }
+      }
+      return Dictionary(uniqueKeysWithValues: changes)
+    }
+    #expect(
+      try next(reacted(["U1", "U2", "U3"], count: 3), at: 30)
+        == ["U1": .replace(["👀"]), "U2": .replace(["👀"]), "U3": .replace(["👀"])])
+    #expect(
+      try next(reacted(["U2", "U3"], count: 2), at: 60)
+        == ["U1": .replace([]), "U2": .replace(["👀"]), "U3": .replace(["👀"])])
+    // One more than is named: who is missing may still be among them.
+    #expect(try next(reacted(["U3"], count: 3), at: 90) == ["U3": .replace(["👀"])])
+    #expect(try next(Self.message(1, "a"), at: 120) == ["U2": .replace([]), "U3": .replace([])])
+    #expect(try next(Self.message(1, "a"), at: 150).isEmpty)
+  }
+
   @Test("says what stops it")
   func errors() throws {
     let job = PollJob(secrets: ChatJobs.secrets(Self.secrets), now: ChatJobs.now)
