@@ -39,7 +39,7 @@ import Testing
   }
 
   @Test("quotes and marks as read by the tokens that messages came with")
-  func tokens() throws {
+  func messageTokens() throws {
     let platform = try ChatJobs.sender("line")
     let tokens: JSONValue = ["quoteToken": "q", "markAsReadToken": "r"]
     func job(_ action: OutboundAction, _ details: JSONValue?, last: JSONValue? = nil) -> SendJob {

@@ -37,7 +37,8 @@ import Testing
         == "POST https://m/api/v2/media")
     let taken = Dialogue.answer(["id": "55", "url": nil], status: 202)
     let busy = Dialogue.answer(["id": "55", "url": nil], status: 206)
-    let question = try #require(try CloudSendingTests.next("mastodon", action, to: "7", [account, taken]).request)
+    let question = try #require(
+      try CloudSendingTests.next("mastodon", action, to: "7", [account, taken]).request)
     #expect(question.line == "GET https://m/api/v1/media/55")
     let again = try #require(
       try CloudSendingTests.next("mastodon", action, to: "7", [account, taken, busy]).request)
@@ -54,7 +55,8 @@ import Testing
   @Test(
     "a status mentions whom it is for, whoever else is mentioned in it",
     arguments: [
-      ("hi @ada", "hi @ada"), ("(@Ada)", "(@Ada)"), ("@ada, hi", "@ada, hi"), ("@adam said", "@ada @adam said"),
+      ("hi @ada", "hi @ada"), ("(@Ada)", "(@Ada)"), ("@ada, hi", "@ada, hi"),
+      ("@adam said", "@ada @adam said"),
       ("@ada@elsewhere.example", "@ada @ada@elsewhere.example"), ("@ada_b", "@ada @ada_b"),
       ("me@ada", "@ada me@ada"), ("@adam and @ada", "@adam and @ada"), ("", "@ada "),
     ])

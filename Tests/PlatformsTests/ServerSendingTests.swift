@@ -214,7 +214,8 @@ import Testing
   @Test("Zulip: what the hub wrote around a user's words is told from them in the message that comes back")
   func zulipWritten() throws {
     let quoted = Dialogue.answer([
-      "result": "success", "message": ["content": "a ``` b\n[x](/user_uploads/0/x)", "sender_full_name": "Ana"],
+      "result": "success",
+      "message": ["content": "a ``` b\n[x](/user_uploads/0/x)", "sender_full_name": "Ana"],
     ])
     let file = Dialogue.answer(["result": "success", "url": "/user_uploads/1/a.pdf"])
     let cases: [(OutboundMessage, [APIAnswer])] = [

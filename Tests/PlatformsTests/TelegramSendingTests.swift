@@ -127,7 +127,8 @@ import Testing
     let files = types.map { type in
       let kind = ["image": Messaging.Attachment.Kind.image, "video": .video, "audio": .audio][
         String(type.prefix(5))]
-      return OutboundFile(kind: kind ?? .file, name: "f", mimeType: type, sizeBytes: 1, storageKey: "uploads/1")
+      return OutboundFile(
+        kind: kind ?? .file, name: "f", mimeType: type, sizeBytes: 1, storageKey: "uploads/1")
     }
     let message = OutboundMessage(
       kind: .file, text: "*all*", files: files, extras: ["parse_mode": "MarkdownV2"])

@@ -40,7 +40,10 @@ import Testing
   func links() throws {
     let entities: JSONValue = [
       "urls": [
-        ["url": "https://t.co/a", "expanded_url": "https://shop.example/x?y=1", "display_url": "shop.example/x"],
+        [
+          "url": "https://t.co/a", "expanded_url": "https://shop.example/x?y=1",
+          "display_url": "shop.example/x",
+        ],
         [
           "url": "https://t.co/b", "expanded_url": "https://twitter.com/messages/media/1",
           "display_url": "pic.twitter.com/b",
@@ -52,7 +55,7 @@ import Testing
     let event = JSONValue.object(dm.merging(["entities": entities]) { $1 })
     let begun = try ChatJobs.poll("x", Self.secrets) { _ in throw ChatJobs.Unexpected() }
     let polled = try ChatJobs.poll("x", cursor: begun.cursor, Self.secrets, now: Self.later(60)) {
-      #expect((ChatJobs.query($0, "dm_event.fields") ?? "").hasSuffix(",entities"))
+      #expect((ChatJobs.query($0, "dm_event.fields") ?? "").hasSuffix("entities"))
       return Self.serve([event], $0)
     }
     let told = try ChatJobs.read(
@@ -69,7 +72,8 @@ import Testing
           ]
         ],
       ])
-    let all = polled.messages + told.compactMap { if case .message(let message) = $0 { message } else { nil } }
+    let all =
+      polled.messages + told.compactMap { if case .message(let message) = $0 { message } else { nil } }
     #expect(all.count == 2)
     for message in all {
       #expect(message.text == text && message.written == "see https://shop.example/x?y=1 ")

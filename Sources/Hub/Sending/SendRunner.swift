@@ -1,5 +1,6 @@
 import Bytes
 package import EventLoop
+import JSON
 import Messaging
 import Platforms
 package import Security
@@ -103,7 +104,8 @@ package struct SendRunner: Sendable {
         lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID,
         lastInboundDetails: target.lastInboundDetails, lastInboundThreadID: target.lastInboundThreadID,
         subjectThreadID: target.subject?.threadID, subjectDetails: Self.details(for: job.action, target),
-        account: account.externalID, secrets: account.secrets, token: token, key: "\(job.id)", now: clock.now())
+        account: account.externalID, secrets: account.secrets, token: token, key: "\(job.id)",
+        now: clock.now())
       switch try await dialogue(platform, send, job, &held) {
       case nil: return .lost
       case .success(let receipt)?: return .sent(receipt)

@@ -119,7 +119,7 @@ extension HubStore {
       answeredDetails: try details(row, 15))
   }
 
-  private static func details(_ row: PostgresRow, _ column: Int) throws -> JSONValue? {
+  private static func details(_ row: PostgresRow, _ column: PostgresRow.Column) throws -> JSONValue? {
     try row.optionalBytes(column).flatMap { try? JSONValue(parsing: $0) }
   }
 

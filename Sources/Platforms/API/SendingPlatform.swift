@@ -68,7 +68,8 @@ package struct SendJob: Sendable, Equatable {
     action: OutboundAction, conversation: ConversationRef, recipient: Person? = nil,
     lastInboundAt: Timestamp? = nil, lastInboundID: String? = nil, lastInboundDetails: JSONValue? = nil,
     lastInboundThreadID: String? = nil, subjectThreadID: String? = nil,
-    subjectDetails: JSONValue? = nil, account: String? = nil, secrets: AccountSecrets, token: String? = nil, key: String, now: Timestamp
+    subjectDetails: JSONValue? = nil, account: String? = nil, secrets: AccountSecrets, token: String? = nil,
+    key: String, now: Timestamp
   ) {
     self.action = action
     self.conversation = conversation

@@ -108,7 +108,8 @@ extension LINEPlatform: SendingPlatform {
     switch job.action {
     case .message(let message):
       var members: [String: JSONValue] = [
-        "to": .string(job.conversation.externalID), "messages": .array(messages(message, quote: Self.quoteToken(message, job))),
+        "to": .string(job.conversation.externalID),
+        "messages": .array(messages(message, quote: Self.quoteToken(message, job))),
       ]
       for name in ["notificationDisabled", "customAggregationUnits"] {
         members[name] = message.extras?[name]

@@ -41,7 +41,9 @@ struct ReactorList: Equatable {
   init() {}
 
   init(_ json: JSONValue?) {
-    users = (json?.object ?? [:]).mapValues { ($0.array ?? []).compactMap(\.string) }.filter { !$0.value.isEmpty }
+    users = (json?.object ?? [:]).mapValues { ($0.array ?? []).compactMap(\.string) }.filter {
+      !$0.value.isEmpty
+    }
   }
 
   var json: JSONValue { .object(users.mapValues { .array($0.map { .string($0) }) }) }

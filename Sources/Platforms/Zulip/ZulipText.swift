@@ -16,7 +16,8 @@ enum ZulipText {
     let sender = message?["sender_id"]?.identifier ?? ""
     var fence = "```"
     while content.holds(fence) { fence.append(fenceMark) }
-    return "@_**\(name)|\(sender)** [said](\(server)/#narrow/near/\(id)):\n\(fence)quote\n\(content)\n\(fence)"
+    return
+      "@_**\(name)|\(sender)** [said](\(server)/#narrow/near/\(id)):\n\(fence)quote\n\(content)\n\(fence)"
   }
 
   /// The user's words alone, of a text that the hub may have made.
