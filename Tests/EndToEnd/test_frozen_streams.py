@@ -26,11 +26,13 @@ STANDSTILL = int(os.environ.get("STANDSTILL", "75"))
 
 
 class Daemon:
-    """signal-cli's daemon, which receives while somebody listens, and forgets what it has said."""
+    """signal-cli's daemon: all who listen hear the same, what comes while nobody does waits, and what was said is gone."""
 
     def __init__(self):
-        self.waiting = queue.Queue()
-        self.listeners = 0
+        self.lock = threading.Lock()
+        self.listeners = []
+        self.backlog = []
+        self.stamp = 0
         daemon = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,20 +44,32 @@ class Daemon:
                 self.send_header("Content-Type", "text/event-stream")
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
-                daemon.listeners += 1
+                own = queue.Queue()
+                with daemon.lock:
+                    daemon.listeners.append(own)
+                    for envelope in daemon.backlog:
+                        own.put(envelope)
+                    daemon.backlog = []
+                quiet = time.monotonic()
                 try:
-                    while True:
+                    while not self.is_over():
                         try:
-                            envelope = daemon.waiting.get(timeout=5)
-                            text = f"event:receive\ndata:{json.dumps(envelope)}\n\n"
+                            text = f"event:receive\ndata:{json.dumps(own.get(timeout=0.2))}\n\n"
                         except queue.Empty:
+                            if time.monotonic() - quiet < 5:
+                                continue
                             text = ":\n"
                         piece = text.encode()
                         self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-                        self.wfile.flush()
+                        quiet = time.monotonic()
                 except OSError:
-                    daemon.listeners -= 1
-                    self.close_connection = True
+                    pass
+                with daemon.lock:
+                    daemon.listeners.remove(own)
+                self.close_connection = True
+
+            def is_over(self):
+                return bool(select.select([self.connection], [], [], 0)[0])
 
             def log_message(self, *_):
                 pass
@@ -66,9 +80,19 @@ class Daemon:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def say(self, text):
-        stamp = int(time.time() * 1000)
-        data = {"timestamp": stamp, "message": text, "expiresInSeconds": 0, "viewOnce": False}
-        self.waiting.put({"envelope": ANA | {"timestamp": stamp, "dataMessage": data}, "account": NUMBER})
+        with self.lock:
+            # Messages are known by their author and time.
+            self.stamp = stamp = max(self.stamp + 1, int(time.time() * 1000))
+            data = {"timestamp": stamp, "message": text, "expiresInSeconds": 0, "viewOnce": False}
+            envelope = {"envelope": ANA | {"timestamp": stamp, "dataMessage": data}, "account": NUMBER}
+            for own in self.listeners:
+                own.put(envelope)
+            if not self.listeners:
+                self.backlog.append(envelope)
+
+    def has_said_all(self):
+        with self.lock:
+            return self.listeners and all(own.empty() for own in self.listeners)
 
     def close(self):
         self.server.shutdown()
@@ -152,7 +176,7 @@ def test_what_waits_in_a_stream_is_read(hub):
         os.kill(hub.pid, signal.SIGSTOP)
         for number in range(20):
             daemon.say(f"meanwhile {number}")
-        wait_until(daemon.waiting.empty, 10, "the daemon has said them all")
+        wait_until(daemon.has_said_all, 10, "the daemon has said them all")
         time.sleep(STANDSTILL)
         os.kill(hub.pid, signal.SIGCONT)
         wait_until(lambda: user.unread()["totalUnread"] == 21, 30, "what waited in the stream")

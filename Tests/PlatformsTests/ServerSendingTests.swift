@@ -246,6 +246,20 @@ import Testing
     }
   }
 
+  @Test(
+    "Zulip: a reaction has Zulip's own name of its sign",
+    arguments: [
+      ("😄", "big_smile"), ("🙂", "smile"), ("❌", "cross_mark"), ("✅", "check"), ("✔️", "check_mark"),
+      ("👌", "ok"), ("👍", "+1"), ("❤️", "heart"), (":smile:", "smile"),
+    ])
+  func zulipEmoji(emoji: String, name: String) throws {
+    for isSet in [true, false] {
+      let action = OutboundAction.react(messageID: "5", emoji: emoji, isSet: isSet)
+      let request = try #require(try Self.next("zulip", action, to: "7").request)
+      #expect((isSet ? request.form : request.query)["emoji_name"] == name)
+    }
+  }
+
   @Test("Zulip: what answers no message is under the topic last spoken of")
   func zulipTopic() throws {
     var job = Dialogue.job(

@@ -192,6 +192,7 @@ enum SlackEmoji {
   /// Where Slack has another name than the rest.
   private static let own = [
     "🤔": "thinking_face", "🤣": "rolling_on_the_floor_laughing", "➕": "heavy_plus_sign",
+    "🙄": "face_with_rolling_eyes",
   ]
   private static let signs = Dictionary(own.map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
 

@@ -19,7 +19,8 @@ extension ZulipPlatform: SendingPlatform {
     switch action {
     case .message(let message) where message.files.count > Self.filesMax:
       return SendRefusal(.invalidContent, "a message has \(Self.filesMax) files at most")
-    case .react(_, let emoji, _): return EmojiName.refusal(emoji, displayName)
+    case .react(_, let emoji, _) where ZulipEmoji.name(emoji) == nil:
+      return EmojiName.refusal(emoji, displayName)
     default: return nil
     }
   }
@@ -40,7 +41,7 @@ extension ZulipPlatform: SendingPlatform {
     case .delete(let id): return single("DELETE", "messages/\(APIRequest.element(id))", nil, job, answers)
     case .react(let id, let emoji, let isSet):
       let path = "messages/\(APIRequest.element(id))/reactions"
-      let name = EmojiName.name(emoji) ?? emoji
+      let name = ZulipEmoji.name(emoji) ?? emoji
       guard isSet else {
         return single("DELETE", path + "?" + "emoji_name=\(APIRequest.element(name))", nil, job, answers)
       }
