@@ -268,6 +268,8 @@ import Testing
     #expect(sender.next(job, after: []).request?.form["topic"] == "(no topic)")
     job.lastInboundThreadID = "orders"
     #expect(sender.next(job, after: []).request?.form["topic"] == "orders")
+    job.action = .typing(true)
+    #expect(sender.next(job, after: []).request?.form["topic"] == "orders")
   }
 
   private static let refused: [(String, Int, JSONValue, String)] = [

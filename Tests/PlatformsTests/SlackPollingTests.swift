@@ -275,6 +275,33 @@ import Testing
     #expect(try next(Self.message(1, "a"), at: 150).isEmpty)
   }
 
+  @Test("a sweep finds answers in threads that began before it")
+  func oldThreads() throws {
+    var workspace = Workspace(messages: [
+      "C1": [
+        Self.message(-9 * 86_400, "too old", latestReply: -40),
+        Self.message(-86_400, "root", latestReply: -40),
+        Self.message(-80_000, "silent", latestReply: -70_000),
+        Self.message(-500, "before"), Self.message(-60, "new"),
+      ]
+    ])
+    func reply(_ seconds: Int64) -> JSONValue {
+      var members = Self.message(seconds, "r\(seconds)").object ?? [:]
+      members["thread_ts"] = .string(Self.stamp(-86_400))
+      return .object(members)
+    }
+    workspace.replies[Self.stamp(-86_400)] = [
+      Self.message(-86_400, "root", latestReply: -40), reply(-600), reply(-40),
+    ]
+    let since = Timestamp(seconds: ChatJobs.now.seconds - 450)
+    let polled = try Self.poll(workspace, .sweep(since: since))
+    #expect(polled.messages.compactMap(\.text).sorted() == ["new", "r-40"])
+    #expect(polled.calls.filter { $0.url.contains("conversations.replies") }.count == 1)
+    // History is what was said since its depth.
+    let history = try Self.poll(workspace, .history(notBefore: since))
+    #expect(history.messages.compactMap(\.text) == ["new"])
+  }
+
   @Test("says what stops it")
   func errors() throws {
     let job = PollJob(secrets: ChatJobs.secrets(Self.secrets), now: ChatJobs.now)

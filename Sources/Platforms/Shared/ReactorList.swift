@@ -1,8 +1,8 @@
 import JSON
 import Messaging
 
-/// Who has reacted to the messages that are looked at again. A platform that shows reactions as they stand does
-/// not show who has none left: that is found by who is missing.
+/// Who has reacted to the messages that are looked at again. A platform that shows reactions as they stand
+/// does not show who has none left: that is found by who is missing.
 struct ReactorList: Equatable {
   /// Reactions of a message as the platform shows them.
   struct Shown {

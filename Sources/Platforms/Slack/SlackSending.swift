@@ -2,7 +2,8 @@ import Bytes
 import JSON
 import Messaging
 
-/// Answers over the Web API. Text goes as mrkdwn (`SlackText`). Files are uploaded one by one and then shared in one message, whose time is asked for.
+/// Answers over the Web API. Text goes as mrkdwn (`SlackText`). Files are uploaded one by one and then shared
+/// in one message, whose time is asked for.
 extension SlackPlatform: SendingPlatform {
   /// Seconds before each question for the message that shares a file: Slack makes it after its answer.
   private static let lookupSeconds: [Double] = [0.5, 1, 2, 3, 4, 5]
@@ -168,7 +169,8 @@ extension SlackPlatform: SendingPlatform {
       guard let time = Self.time(of: file, in: job.conversation.externalID) else { continue }
       return .done(SendReceipt(messageID: time, sentAt: SlackEvent.time(time)))
     }
-    // It is shared; only its message is not known by then, or may not be looked up. Meanwhile its event comes.
+    // It is shared; only its message is not known by then, or may not be looked up. Meanwhile its event
+    // comes.
     guard answers.count <= Self.lookupSeconds.count, let id = ids.first, answers.last?.isSuccess == true
     else {
       return .done(SendReceipt())

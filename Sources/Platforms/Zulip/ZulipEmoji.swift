@@ -1,5 +1,5 @@
-/// Zulip's names of emoji (tools/setup/emoji/custom_emoji_names.py of its server): some that others know it has
-/// not, and some mean other signs there, such as `smile` and `x`.
+/// Zulip's names of emoji (tools/setup/emoji/custom_emoji_names.py of its server): some that others know it
+/// has not, and some mean other signs there, such as `smile` and `x`.
 enum ZulipEmoji {
   private static let own = [
     "😄": "big_smile", "🙂": "smile", "😘": "heart_kiss", "😐": "neutral", "👌": "ok", "✌": "peace_sign",

@@ -1,7 +1,7 @@
 import JSON
 
-/// What the hub writes around a user's words, since a Zulip message is one text: before them what is answered,
-/// as Zulip's own apps quote it, behind them links to files.
+/// What the hub writes around a user's words, since a Zulip message is one text: before them what is
+/// answered, as Zulip's own apps quote it, behind them links to files.
 enum ZulipText {
   private static let fenceMark: Character = "`"
 

@@ -55,6 +55,7 @@ class Slack(Contract):
     has_steps = True
     has_second_step = True
     has_echo = True
+    has_threads = True
     place = CHANNEL
     longest = "x" * 40_000
 
@@ -354,7 +355,7 @@ class RotatingSlack(Slack):
 class ThreadedSlack(Slack):
     """What is answered is an answer itself."""
 
-    only = frozenset({"reply", "attachment", "edit", "deletion"})
+    only = frozenset({"reply", "own_answer", "attachment", "edit", "deletion"})
 
     def __init__(self):
         super().__init__()
