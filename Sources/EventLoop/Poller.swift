@@ -83,7 +83,11 @@ struct Poller {
 
   /// Waits for events. - Returns: their number.
   func wait(milliseconds: Int32) -> Int {
-    Int(max(0, epoll_wait(epoll, events, Int32(Self.eventsMax), milliseconds)))
+    let count = epoll_wait(epoll, events, Int32(Self.eventsMax), milliseconds)
+    guard count < 0, errno == EINTR else { return Int(max(0, count)) }
+    // The process was stopped for a while (signal(7)). What came meanwhile is seen before the timers that ran
+    // out meanwhile: a deadline would close a connection with an answer in it.
+    return Int(max(0, epoll_wait(epoll, events, Int32(Self.eventsMax), 0)))
   }
 
   /// The target of event `index` of the last wait; nil when it was removed since.

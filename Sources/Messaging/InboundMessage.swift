@@ -83,6 +83,9 @@ package struct InboundMessage: Sendable, Hashable {
   /// The platform's own order among messages of one moment.
   package var order: Int64
   package var status: MessageStatus?
+  /// What the account's user wrote, where the platform tells it in other words: by that the hub knows its own
+  /// message again. nil: `text`. It is not kept.
+  package var written: String?
 
   package init(
     conversation: ConversationRef, externalID: String, direction: Direction = .inbound, sender: Person,

@@ -80,6 +80,25 @@ def reply(scene):
 
 
 @case
+def own_answer(scene):
+    """What was answered into a thread is itself answered, edited and deleted in it."""
+    contract, user = scene.contract, scene.user
+    first = scene.send(replyTo=scene.inbound["id"], **contract.reply_extras)
+    scene.settled(first, "sent")
+    second = scene.send("and more", replyTo=first["id"])
+    scene.settled(second, "sent")
+    assert [made.reply for made in contract.made] == [contract.quoted_id] * 2
+    assert scene.status(first)["threadId"] == scene.status(second)["threadId"] == contract.quoted_id
+    user.request("PATCH", f"/api/messages/{first['id']}", expect=202, json={"text": "other"})
+    wait_until(lambda: scene.status(first)["text"] == "other", 15, "the edit")
+    user.request("DELETE", f"/api/messages/{second['id']}", expect=202)
+    wait_until(lambda: scene.status(second)["deletedAt"], 15, "the deletion")
+    assert contract.edits == [(contract.made[0].id, contract.as_written("other"))]
+    assert contract.deleted == [contract.made[1].id]
+    scene.check()
+
+
+@case
 def attachment(scene):
     contract = scene.contract
     words = "a cat" if contract.has_caption else None
@@ -441,6 +460,7 @@ def does(contract, name):
         # It takes half a minute: one that does a thing once, and one that does not.
         "hangs": contract.platform in ("telegram", "custom"),
         "reply_steps": contract.has_reply_steps,
+        "own_answer": contract.has_threads,
     }.get(name, True)
 
 

@@ -30,7 +30,7 @@ struct CatalogueTests {
   /// Platforms that can be told that a message was read.
   private static let marking: Set<String> = [
     "telegram", "whatsapp", "messenger", "instagram", "slack", "vonage", "teams-graph", "signal", "matrix",
-    "mattermost", "rocketchat", "zulip", "bluesky", "reddit", "custom",
+    "mattermost", "rocketchat", "zulip", "bluesky", "reddit", "line", "custom",
   ]
 
   @Test("is told what was read where it can be, whether or not it gives receipts", arguments: names)
@@ -43,13 +43,13 @@ struct CatalogueTests {
       "apiKey", "apiSecret", "from", "botToken", "site", "email", "realm", "handle", "appPassword",
       "clientId",
       "phoneNumberId", "pageId", "instagramAccountId", "secret", "url", "outboundURL", "sendURL",
-      "authToken", "userName", "apiURL",
+      "authToken", "userName", "apiURL", "channelAccessToken",
     ]
     var values = Dictionary(secrets.map { ($0, ["https://x.test"]) }, uniquingKeysWith: { $1 })
     values["webhookSecret"] = ["whsec_" + String(repeating: "A", count: 43) + "="]
     let job = Dialogue.job(
       .read(upTo: "u-1:17"), to: name == "vonage" ? "whatsapp:1" : "u-1:1", secrets: values, token: "t",
-      lastInboundID: "u-1:17")
+      lastInboundID: "u-1:17", details: ["markAsReadToken": "t"])
     let refusal = SendRules.refusal(of: job, on: sender)
     if platform.capabilities.canMarkRead {
       #expect(refusal?.code != .notSupported)

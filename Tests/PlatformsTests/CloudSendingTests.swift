@@ -112,6 +112,19 @@ import Testing
     #expect(
       try Self.next("google-chat", quote, to: "spaces/A", [quoted, made])
         == .done(SendReceipt(messageID: "spaces/A/messages/C.C", sentAt: Dialogue.now)))
+    // What the app may not read, or what is gone, is answered in its thread without a quotation.
+    let inThread = OutboundAction.message(
+      OutboundMessage(
+        text: "hi", replyTo: "spaces/A/messages/B.B", replyThreadID: "spaces/A/threads/T"))
+    for status in [403, 404] {
+      let hidden = Dialogue.answer(["error": ["message": "not for you"]], status: status)
+      let bare = try #require(try Self.next("google-chat", inThread, to: "spaces/A", [hidden]).request)
+      #expect(bare.json == ["text": "hi", "thread": ["name": "spaces/A/threads/T"]])
+      #expect(
+        try Self.next("google-chat", inThread, to: "spaces/A", [hidden, made]).receipt?.messageID
+          == "spaces/A/messages/C.C")
+      #expect(try Self.next("google-chat", inThread, to: "spaces/A", [hidden, hidden]).failure != nil)
+    }
   }
 
   @Test("Google Chat: signs for a token with the service account's key")

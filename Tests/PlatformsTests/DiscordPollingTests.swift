@@ -14,6 +14,8 @@ import Testing
     var closed: Set<String> = []
     /// The last message that the list of channels tells of, where it has been deleted since.
     var ghosts: [String: String] = [:]
+    /// Who reacted, by the address of the question.
+    var reactors: [String: [String]] = [:]
 
     private func channel(_ id: String, _ type: Int64) -> JSONValue {
       var members: [String: JSONValue] = ["id": .string(id), "type": .integer(type)]
@@ -39,6 +41,12 @@ import Testing
       default: break
       }
       let parts = path.split(separator: "/").map(String.init)
+      if parts.count == 6, parts[4] == "reactions" {
+        guard let users = reactors[path] else {
+          return ChatJobs.answer(["code": 10_008, "message": "Unknown Message"], status: 404)
+        }
+        return ChatJobs.answer(.array(users.map { ["id": .string($0), "username": "u"] }))
+      }
       guard parts.count == 3, parts[2] == "messages", let all = messages[parts[1]] else {
         throw ChatJobs.Unexpected()
       }
@@ -153,6 +161,52 @@ import Testing
     let later = try Self.poll(guild, cursor: third.cursor, at: 3_700)
     let quiet = try Self.poll(guild, cursor: later.cursor, at: 3_730)
     #expect(quiet.items.isEmpty && quiet.calls.filter { $0.url.contains("/messages") }.isEmpty)
+  }
+
+  @Test("asks whose the reactions are, and finds who took theirs back")
+  func reactions() throws {
+    var guild = Guild()
+    let id = Self.id(1)
+    var polled = try Self.poll(guild)
+    func next(
+      _ reactions: [JSONValue], _ users: [String: [String]], at seconds: Int64
+    ) throws -> [String: ReactionChange] {
+      let message = Self.message(id, "a").object ?? [:]
+      guild.messages["10"] = [.object(message.merging(["reactions": .array(reactions)]) { $1 })]
+      guild.reactors = Dictionary(
+        uniqueKeysWithValues: users.map { ("channels/10/messages/\(id)/reactions/\($0.key)", $0.value) })
+      polled = try Self.poll(guild, cursor: polled.cursor, at: seconds)
+      #expect(polled.faults.isEmpty)
+      let changes = polled.items.compactMap { item -> (String, ReactionChange)? in
+        if case .reaction(let change) = item { (change.actor.id, change) } else { nil }
+      }
+      return Dictionary(uniqueKeysWithValues: changes)
+    }
+    let fire: JSONValue = ["emoji": ["id": nil, "name": "🔥"], "count": 2, "me": false]
+    let own: JSONValue = ["emoji": ["id": "77", "name": "blob"], "count": 1, "me": true]
+    let first = try next(
+      [fire, own], ["%F0%9F%94%A5": ["5", "6"], "blob%3A77": ["80"]], at: 30)
+    #expect(
+      first.mapValues(\.change) == [
+        "5": .replace(["🔥"]), "6": .replace(["🔥"]), "80": .replace(["<:blob:77>"]),
+      ])
+    #expect(first["80"]?.isOwn == true && first["5"]?.isOwn == false)
+    #expect(first["5"]?.externalID == id && first["5"]?.conversation.externalID == "10")
+    #expect(polled.messages.map(\.text) == ["a"])
+    #expect(try next([fire, own], [:], at: 60).isEmpty)
+    let less: JSONValue = ["emoji": ["id": nil, "name": "🔥"], "count": 1, "me": false]
+    #expect(
+      try next([less], ["%F0%9F%94%A5": ["6"]], at: 90).mapValues(\.change) == [
+        "5": .replace([]), "6": .replace(["🔥"]), "80": .replace([]),
+      ])
+    #expect(polled.messages.isEmpty)
+    // More than an answer names: who is missing may be among them.
+    let many: JSONValue = ["emoji": ["id": nil, "name": "🔥"], "count": 120, "me": false]
+    #expect(
+      try next([many], ["%F0%9F%94%A5": ["7"]], at: 120).mapValues(\.change) == ["7": .replace(["🔥"])])
+    // The message goes while it is asked about.
+    #expect(try next([less, own], [:], at: 150).isEmpty)
+    #expect(try next([], [:], at: 180).mapValues(\.change) == ["6": .replace([]), "7": .replace([])])
   }
 
   @Test("does not ask for ever for a message that is gone, nor for what is closed")

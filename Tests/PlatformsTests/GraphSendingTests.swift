@@ -173,6 +173,27 @@ struct GraphSendingTests {
         == .notSupported)
   }
 
+  @Test("an answer in a channel is changed under its thread's first message")
+  func answers() throws {
+    let team = "https://graph.microsoft.com/v1.0/teams/team-1/channels/19%3Ac%40thread.tacv2/messages/"
+    let cases: [(OutboundAction, String)] = [
+      (.edit(OutboundEdit(messageID: "17", text: "new")), "PATCH \(team)5/replies/17"),
+      (.delete(messageID: "17"), "POST \(team)5/replies/17/softDelete"),
+      (.react(messageID: "17", emoji: "👍", isSet: true), "POST \(team)5/replies/17/setReaction"),
+      (.react(messageID: "17", emoji: "👍", isSet: false), "POST \(team)5/replies/17/unsetReaction"),
+      (.edit(OutboundEdit(messageID: "5", text: "new")), "PATCH \(team)5"),
+    ]
+    for (action, line) in cases {
+      var job = job(action, to: "19:c@thread.tacv2", details: ["teamId": "team-1"])
+      job.subjectThreadID = "5"
+      #expect(try request(job).line == line)
+    }
+    // Chats have no threads.
+    var inChat = job(.edit(OutboundEdit(messageID: "17", text: "new")))
+    inChat.subjectThreadID = "5"
+    #expect(try request(inChat).line == Self.path.replacing("POST", with: "PATCH") + "/messages/17")
+  }
+
   @Test("tokens of a user, and of the app alone, which reads only")
   func tokens() throws {
     let platform = try #require(PlatformCatalogue.named("teams-graph") as? any TokenPlatform)

@@ -38,6 +38,38 @@ import Testing
     #expect(key.flatMap { UUIDv7($0) } != nil && key != ChatJobs.key)
   }
 
+  @Test("quotes and marks as read by the tokens that messages came with")
+  func messageTokens() throws {
+    let platform = try ChatJobs.sender("line")
+    let tokens: JSONValue = ["quoteToken": "q", "markAsReadToken": "r"]
+    func job(_ action: OutboundAction, _ details: JSONValue?, last: JSONValue? = nil) -> SendJob {
+      var job = ChatJobs.job(action, to: "U1", Self.secrets)
+      job.subjectDetails = details
+      job.lastInboundDetails = last
+      return job
+    }
+    let read = job(.read(upTo: "9"), tokens)
+    #expect(SendRules.refusal(of: read, on: platform) == nil)
+    let request = try ChatJobs.call(platform.next(read, after: []))
+    #expect(request.url == "https://api.line.me/v2/bot/chat/markAsRead" && request.isRepeatable)
+    #expect(try ChatJobs.json(request) == ["markAsReadToken": "r"])
+    #expect(try ChatJobs.receipt(platform.next(read, after: [ChatJobs.answer([:])])) == SendReceipt())
+    // The last message is known with its details, others are not.
+    let last = job(.read(upTo: "IN-1"), nil, last: tokens)
+    #expect(try ChatJobs.json(ChatJobs.call(platform.next(last, after: []))) == ["markAsReadToken": "r"])
+    let other = job(.read(upTo: "9"), nil, last: tokens)
+    #expect(SendRules.refusal(of: other, on: platform)?.code == .invalidContent)
+    let quote = OutboundAction.message(OutboundMessage(text: "re", replyTo: "9"))
+    #expect(
+      try ChatJobs.json(ChatJobs.call(platform.next(job(quote, tokens), after: [])))["messages"]
+        == [["type": "text", "text": "re", "quoteToken": "q"]])
+    #expect(SendRules.refusal(of: job(quote, nil, last: tokens), on: platform)?.code == .invalidContent)
+    let plain = OutboundAction.message(OutboundMessage(text: "hi"))
+    #expect(
+      try ChatJobs.json(ChatJobs.call(platform.next(job(plain, tokens), after: [])))["messages"]
+        == [["type": "text", "text": "hi"]])
+  }
+
   @Test("sends every content")
   func contents() throws {
     let picture = ChatJobs.file(.image, "image/png", url: "https://hub.example.com/f/1")

@@ -37,15 +37,40 @@ import Testing
         == "POST https://m/api/v2/media")
     let taken = Dialogue.answer(["id": "55", "url": nil], status: 202)
     let busy = Dialogue.answer(["id": "55", "url": nil], status: 206)
-    #expect(
-      try CloudSendingTests.next("mastodon", action, to: "7", [account, taken]).request?.line
-        == "GET https://m/api/v1/media/55")
+    let question = try #require(
+      try CloudSendingTests.next("mastodon", action, to: "7", [account, taken]).request)
+    #expect(question.line == "GET https://m/api/v1/media/55")
+    let again = try #require(
+      try CloudSendingTests.next("mastodon", action, to: "7", [account, taken, busy]).request)
+    // A film is not ready at once: each question is asked later than the one before.
+    #expect(question.delaySeconds > 0 && again.delaySeconds > question.delaySeconds)
     let ready = Dialogue.answer(["id": "55", "url": "https://m/a"])
     let send = try CloudSendingTests.next("mastodon", action, to: "7", [account, taken, busy, ready]).request
     #expect(send?.json == ["status": "@ana ", "visibility": "direct", "media_ids": ["55"]])
     let never = [account, taken] + Array(repeating: busy, count: 8)
     #expect(
       try CloudSendingTests.next("mastodon", action, to: "7", never).failure?.remedy == .later(seconds: 30))
+  }
+
+  @Test(
+    "a status mentions whom it is for, whoever else is mentioned in it",
+    arguments: [
+      ("hi @ada", "hi @ada"), ("(@Ada)", "(@Ada)"), ("@ada, hi", "@ada, hi"),
+      ("@adam said", "@ada @adam said"),
+      ("@ada@elsewhere.example", "@ada @ada@elsewhere.example"), ("@ada_b", "@ada @ada_b"),
+      ("me@ada", "@ada me@ada"), ("@adam and @ada", "@adam and @ada"), ("", "@ada "),
+    ])
+  func mentions(text: String, status: String) throws {
+    let account = Dialogue.answer(["id": "7", "acct": "ada"])
+    let action = OutboundAction.message(OutboundMessage(text: text))
+    let send = try CloudSendingTests.next("mastodon", action, to: "7", [account]).request
+    #expect(send?.json?["status"]?.string == status)
+    let before = Dialogue.answer([
+      "id": "102", "mentions": [["id": "8", "acct": "bob"], ["id": "7", "acct": "ada"]],
+    ])
+    let edit = OutboundAction.edit(OutboundEdit(messageID: "102", text: text))
+    let put = try CloudSendingTests.next("mastodon", edit, to: "7", [before]).request
+    #expect(put?.json?["status"]?.string == status)
   }
 
   @Test("an edit keeps the mention and the files")

@@ -48,6 +48,17 @@ import Testing
         ],
       ]),
     Case(
+      name: "reply to what is in a thread",
+      action: .message(OutboundMessage(text: "hi", replyTo: "$a", replyThreadID: "$root")),
+      line: "PUT \(base)send/m.room.message/0199-key",
+      body: [
+        "msgtype": "m.text", "body": "hi",
+        "m.relates_to": [
+          "rel_type": "m.thread", "event_id": "$root", "is_falling_back": false,
+          "m.in_reply_to": ["event_id": "$a"],
+        ],
+      ]),
+    Case(
       name: "reply in a thread",
       action: .message(OutboundMessage(text: "hi", replyTo: "$a", threadID: "$root")),
       line: "PUT \(base)send/m.room.message/0199-key",

@@ -211,6 +211,55 @@ import Testing
     #expect(try Self.next("zulip", action, to: "7", [file, quoted, made]).receipt?.messageID == "42")
   }
 
+  @Test("Zulip: what the hub wrote around a user's words is told from them in the message that comes back")
+  func zulipWritten() throws {
+    let quoted = Dialogue.answer([
+      "result": "success",
+      "message": ["content": "a ``` b\n[x](/user_uploads/0/x)", "sender_full_name": "Ana"],
+    ])
+    let file = Dialogue.answer(["result": "success", "url": "/user_uploads/1/a.pdf"])
+    let cases: [(OutboundMessage, [APIAnswer])] = [
+      (OutboundMessage(text: "look\nhere"), []),
+      (OutboundMessage(text: "look\nhere", replyTo: "5"), [quoted]),
+      (OutboundMessage(kind: .file, text: "look\nhere", files: [Dialogue.file(.file)]), [file]),
+      (
+        OutboundMessage(kind: .file, text: "look\nhere", files: [Dialogue.file(.file)], replyTo: "5"),
+        [file, quoted]
+      ),
+    ]
+    for (message, answers) in cases {
+      let send = try #require(try Self.next("zulip", .message(message), to: "7", answers).request)
+      let event: JSONValue = [
+        "id": 2, "type": "message",
+        "message": [
+          "id": 42, "type": "stream", "stream_id": 7, "subject": "plans", "sender_id": 1,
+          "timestamp": 1_795_219_200, "content": .string(send.form["content"] ?? ""),
+        ],
+      ]
+      let cursor: JSONValue = ["queue": "q", "last": 1, "user": "1", "message": 40]
+      let job = Dialogue.poll(cursor: cursor, secrets: Self.secrets["zulip"] ?? [:])
+      let answer = Dialogue.answer(["result": "success", "events": [event]])
+      let own = try #require(
+        try Dialogue.poller("zulip").poll(job, after: [answer]).page?.content.messages.first)
+      #expect(own.direction == .outbound && own.text == send.form["content"])
+      #expect(own.written == "look\nhere")
+    }
+  }
+
+  @Test(
+    "Zulip: a reaction has Zulip's own name of its sign",
+    arguments: [
+      ("😄", "big_smile"), ("🙂", "smile"), ("❌", "cross_mark"), ("✅", "check"), ("✔️", "check_mark"),
+      ("👌", "ok"), ("👍", "+1"), ("❤️", "heart"), (":smile:", "smile"),
+    ])
+  func zulipEmoji(emoji: String, name: String) throws {
+    for isSet in [true, false] {
+      let action = OutboundAction.react(messageID: "5", emoji: emoji, isSet: isSet)
+      let request = try #require(try Self.next("zulip", action, to: "7").request)
+      #expect((isSet ? request.form : request.query)["emoji_name"] == name)
+    }
+  }
+
   @Test("Zulip: what answers no message is under the topic last spoken of")
   func zulipTopic() throws {
     var job = Dialogue.job(
@@ -218,6 +267,8 @@ import Testing
     let sender = try Dialogue.sender("zulip")
     #expect(sender.next(job, after: []).request?.form["topic"] == "(no topic)")
     job.lastInboundThreadID = "orders"
+    #expect(sender.next(job, after: []).request?.form["topic"] == "orders")
+    job.action = .typing(true)
     #expect(sender.next(job, after: []).request?.form["topic"] == "orders")
   }
 

@@ -247,6 +247,61 @@ import Testing
     #expect(third.items.isEmpty)
   }
 
+  @Test("tells of who took the last reaction back, where Slack shows all that are left")
+  func unreactions() throws {
+    func reacted(_ users: [JSONValue], count: Int64) -> JSONValue {
+      let reactions: JSONValue = [["name": "eyes", "count": .integer(count), "users": .array(users)]]
+      return .object((Self.message(1, "a").object ?? [:]).merging(["reactions": reactions]) { $1 })
+    }
+    var workspace = Workspace(messages: ["C1": []])
+    var polled = try Self.poll(workspace)
+    func next(_ message: JSONValue, at seconds: Int64) throws -> [String: ReactionChange.Change] {
+      workspace.messages["C1"] = [message]
+      polled = try Self.poll(workspace, cursor: polled.cursor, at: seconds)
+      let changes = polled.items.compactMap { item -> (String, ReactionChange.Change)? in
+        if case .reaction(let change) = item { (change.actor.id, change.change) } else { nil }
+      }
+      return Dictionary(uniqueKeysWithValues: changes)
+    }
+    #expect(
+      try next(reacted(["U1", "U2", "U3"], count: 3), at: 30)
+        == ["U1": .replace(["👀"]), "U2": .replace(["👀"]), "U3": .replace(["👀"])])
+    #expect(
+      try next(reacted(["U2", "U3"], count: 2), at: 60)
+        == ["U1": .replace([]), "U2": .replace(["👀"]), "U3": .replace(["👀"])])
+    // One more than is named: who is missing may still be among them.
+    #expect(try next(reacted(["U3"], count: 3), at: 90) == ["U3": .replace(["👀"])])
+    #expect(try next(Self.message(1, "a"), at: 120) == ["U2": .replace([]), "U3": .replace([])])
+    #expect(try next(Self.message(1, "a"), at: 150).isEmpty)
+  }
+
+  @Test("a sweep finds answers in threads that began before it")
+  func oldThreads() throws {
+    var workspace = Workspace(messages: [
+      "C1": [
+        Self.message(-9 * 86_400, "too old", latestReply: -40),
+        Self.message(-86_400, "root", latestReply: -40),
+        Self.message(-80_000, "silent", latestReply: -70_000),
+        Self.message(-500, "before"), Self.message(-60, "new"),
+      ]
+    ])
+    func reply(_ seconds: Int64) -> JSONValue {
+      var members = Self.message(seconds, "r\(seconds)").object ?? [:]
+      members["thread_ts"] = .string(Self.stamp(-86_400))
+      return .object(members)
+    }
+    workspace.replies[Self.stamp(-86_400)] = [
+      Self.message(-86_400, "root", latestReply: -40), reply(-600), reply(-40),
+    ]
+    let since = Timestamp(seconds: ChatJobs.now.seconds - 450)
+    let polled = try Self.poll(workspace, .sweep(since: since))
+    #expect(polled.messages.compactMap(\.text).sorted() == ["new", "r-40"])
+    #expect(polled.calls.filter { $0.url.contains("conversations.replies") }.count == 1)
+    // History is what was said since its depth.
+    let history = try Self.poll(workspace, .history(notBefore: since))
+    #expect(history.messages.compactMap(\.text) == ["new"])
+  }
+
   @Test("says what stops it")
   func errors() throws {
     let job = PollJob(secrets: ChatJobs.secrets(Self.secrets), now: ChatJobs.now)

@@ -144,16 +144,53 @@ import Testing
     let lookup = try ChatJobs.call(platform.next(job, after: answers))
     #expect(lookup.url == Self.api + "files.info?file=F1")
     answers.append(ChatJobs.answer(["ok": true, "file": ["id": "F1"]]))
-    #expect(try ChatJobs.call(platform.next(job, after: answers)) == lookup)
+    let again = try ChatJobs.call(platform.next(job, after: answers))
+    #expect(again.url == lookup.url)
+    // Slack makes the message some time after its answer.
+    #expect(lookup.delaySeconds > 0 && again.delaySeconds > lookup.delaySeconds)
     let shares: JSONValue = ["private": ["C1": [["ts": "1795219201.000400"]]]]
     let found = ChatJobs.answer(["ok": true, "file": ["id": "F1", "shares": shares]])
     #expect(
       try ChatJobs.receipt(platform.next(job, after: answers + [found])).messageID == "1795219201.000400")
     // It is shared, and nobody says where: done, without an id.
-    for _ in 0..<3 { answers.append(ChatJobs.answer(["ok": true, "file": ["id": "F1"]])) }
+    for _ in 0..<5 { answers.append(ChatJobs.answer(["ok": true, "file": ["id": "F1"]])) }
     #expect(try ChatJobs.receipt(platform.next(job, after: answers)) == SendReceipt())
     let failed = platform.next(job, after: [place("F1"), APIAnswer(status: 500, body: [])])
     #expect(try ChatJobs.failure(failed).remedy == .later(seconds: nil))
+  }
+
+  @Test(
+    "what is no mark of Slack's is written out, and marks stay",
+    arguments: [
+      ("Tom & Jerry", "Tom &amp; Jerry"), ("if x<y && y>z", "if x&lt;y &amp;&amp; y&gt;z"),
+      ("List<String>", "List&lt;String&gt;"), ("<b>hi</b>", "&lt;b&gt;hi&lt;/b&gt;"),
+      ("> quoted", "&gt; quoted"), ("a &amp; b &lt;c&gt;", "a &amp; b &lt;c&gt;"), ("&copy;", "&amp;copy;"),
+      ("hi <@U024BE7LH>", "hi <@U024BE7LH>"), ("<#C024BE7LR|general>", "<#C024BE7LR|general>"),
+      ("<!here> <!date^1^{date}|x>", "<!here> <!date^1^{date}|x>"),
+      ("<https://a.example/?a=1&b=2|here>", "<https://a.example/?a=1&b=2|here>"),
+      ("<mailto:a@b.example>", "<mailto:a@b.example>"), ("<https:>", "&lt;https:&gt;"),
+      ("<@ada>", "&lt;@ada&gt;"), ("<!>", "&lt;!&gt;"), ("<<@U1AB>>", "&lt;<@U1AB>&gt;"), ("<", "&lt;"),
+      ("<https://a\n>", "&lt;https://a\n&gt;"), ("häß 👍", "häß 👍"),
+    ])
+  func escapes(text: String, written: String) throws {
+    let platform = try ChatJobs.sender("slack")
+    for action in [
+      OutboundAction.message(OutboundMessage(text: text)), .edit(OutboundEdit(messageID: "1.1", text: text)),
+    ] {
+      let body = try ChatJobs.json(ChatJobs.call(platform.next(Self.job(action), after: [])))
+      #expect(body["text"]?.string == written)
+    }
+  }
+
+  @Test("an edit takes less than a message")
+  func longEdits() throws {
+    func code(_ text: String) throws -> SendRefusal.Code? {
+      try ChatJobs.refusal("slack", Self.job(.edit(OutboundEdit(messageID: "1.1", text: text))))
+    }
+    #expect(try code(String(repeating: "x", count: 4_000)) == nil)
+    #expect(try code(String(repeating: "x", count: 4_001)) == .textTooLong)
+    #expect(try code(String(repeating: "<", count: 1_001)) == .textTooLong)
+    #expect(try code(String(repeating: "ж", count: 2_001)) == .textTooLong)
   }
 
   @Test("sends blocks")

@@ -78,6 +78,9 @@ import Testing
     Case(
       action: .react(messageID: "9", emoji: "👍", isSet: false), method: "setMessageReaction",
       body: ["chat_id": 1001, "message_id": 9, "reaction": []]),
+    Case(
+      action: .react(messageID: "9", emoji: "❤️", isSet: true), method: "setMessageReaction",
+      body: ["chat_id": 1001, "message_id": 9, "reaction": [["type": "emoji", "emoji": "\u{2764}"]]]),
     Case(action: .typing(true), method: "sendChatAction", body: ["chat_id": 1001, "action": "typing"]),
   ]
 
@@ -108,6 +111,45 @@ import Testing
     #expect(album.url.hasSuffix("/sendMediaGroup"))
     guard case .multipart(let parts) = album.body else { throw NormaliseError.notJSON }
     #expect(parts.map(\.name) == ["chat_id", "media", "file0", "file1"])
+  }
+
+  @Test(
+    "an album has what Telegram takes in one: else everything in it is a document",
+    arguments: [
+      (["image/png", "video/mp4"], ["photo", "video"]), (["audio/mpeg", "audio/mpeg"], ["audio", "audio"]),
+      (["image/png", "application/pdf"], ["document", "document"]),
+      (["image/png", "audio/mpeg"], ["document", "document"]),
+      (["image/gif", "image/png"], ["document", "document"]),
+      (["audio/ogg", "audio/ogg"], ["document", "document"]),
+      (["image/tiff", "image/png"], ["document", "document"]),
+    ])
+  func albums(types: [String], wanted: [String]) throws {
+    let files = types.map { type in
+      let kind = ["image": Messaging.Attachment.Kind.image, "video": .video, "audio": .audio][
+        String(type.prefix(5))]
+      return OutboundFile(
+        kind: kind ?? .file, name: "f", mimeType: type, sizeBytes: 1, storageKey: "uploads/1")
+    }
+    let message = OutboundMessage(
+      kind: .file, text: "*all*", files: files, extras: ["parse_mode": "MarkdownV2"])
+    let request = try #require(try Self.call(Self.job(.message(message))))
+    guard case .multipart(let parts) = request.body,
+      case .text(let media)? = parts.first(where: { $0.name == "media" })?.content
+    else { throw NormaliseError.notJSON }
+    let list = try #require(try JSONValue(parsing: media.utf8).array)
+    #expect(list.compactMap { $0["type"]?.string } == wanted)
+    // What marks the caption up belongs to it.
+    #expect(list[0]["caption"] == "*all*" && list[0]["parse_mode"] == "MarkdownV2")
+  }
+
+  @Test("a picture that is too large for a photo, or of another type, goes as a document")
+  func documents() throws {
+    for (type, size) in [("image/png", Int64(10 << 20 + 1)), ("image/svg+xml", 9)] {
+      let file = OutboundFile(
+        kind: .image, name: "f", mimeType: type, sizeBytes: size, storageKey: "uploads/1")
+      let request = try Self.call(Self.job(.message(OutboundMessage(kind: .image, files: [file]))))
+      #expect(request?.url.hasSuffix("/sendDocument") == true)
+    }
   }
 
   @Test("names the message as a webhook would")
@@ -180,6 +222,11 @@ import Testing
     #expect(code(.message(OutboundMessage(text: String(repeating: "x", count: 4_097)))) == .textTooLong)
     #expect(code(.message(OutboundMessage(kind: .call))) == .kindNotSupported)
     #expect(code(.message(OutboundMessage(kind: .location))) == .invalidContent)
+    // It would mark a message of that number in the bot's own chat with the person.
+    let mark = OutboundAction.react(messageID: "9", emoji: "👍", isSet: true)
+    #expect(code(mark) == nil)
+    #expect(
+      SendRules.refusal(of: Self.job(mark, conversation: "bc1:77"), on: platform)?.code == .notSupported)
     let old = SendRules.Target(sentAt: Timestamp(seconds: Self.now.seconds - 172_801), isOutbound: true)
     #expect(
       SendRules.refusal(of: Self.job(.delete(messageID: "1")), on: platform, target: old)?.code == .tooOld)

@@ -36,6 +36,55 @@ import Testing
     ])
   }
 
+  @Test("knows what was written where X has put its own links")
+  func links() throws {
+    let entities: JSONValue = [
+      "urls": [
+        [
+          "url": "https://t.co/a", "expanded_url": "https://shop.example/x?y=1",
+          "display_url": "shop.example/x",
+        ],
+        [
+          "url": "https://t.co/b", "expanded_url": "https://twitter.com/messages/media/1",
+          "display_url": "pic.twitter.com/b",
+        ],
+      ]
+    ]
+    let text = "see https://t.co/a https://t.co/b"
+    let dm = Self.event(1, text, by: "433").object ?? [:]
+    let event = JSONValue.object(dm.merging(["entities": entities]) { $1 })
+    let begun = try ChatJobs.poll("x", Self.secrets) { _ in throw ChatJobs.Unexpected() }
+    let polled = try ChatJobs.poll("x", cursor: begun.cursor, Self.secrets, now: Self.later(60)) {
+      #expect((ChatJobs.query($0, "dm_event.fields") ?? "").hasSuffix("entities"))
+      return Self.serve([event], $0)
+    }
+    let told = try ChatJobs.read(
+      "x",
+      [
+        "for_user_id": "433",
+        "direct_message_events": [
+          [
+            "type": "message_create", "id": "954", "created_timestamp": "1516403560557",
+            "message_create": [
+              "sender_id": "433", "target": ["recipient_id": "906"],
+              "message_data": ["text": .string(text), "entities": entities],
+            ],
+          ]
+        ],
+      ])
+    let all =
+      polled.messages + told.compactMap { if case .message(let message) = $0 { message } else { nil } }
+    #expect(all.count == 2)
+    for message in all {
+      #expect(message.text == text && message.written == "see https://shop.example/x?y=1 ")
+    }
+    // Of others it is of no use.
+    let theirs = try ChatJobs.poll("x", cursor: begun.cursor, Self.secrets, now: Self.later(60)) {
+      Self.serve([Self.event(1, text)], $0)
+    }
+    #expect(theirs.messages.map(\.written) == [nil])
+  }
+
   @Test("begins now, and turns pages until it meets what it knows")
   func live() throws {
     let begun = try ChatJobs.poll("x", Self.secrets) { _ in throw ChatJobs.Unexpected() }

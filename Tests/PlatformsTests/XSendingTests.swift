@@ -77,12 +77,17 @@ import Testing
     answers.append(APIAnswer(status: 204, body: []))
     let finish = try ChatJobs.call(platform.next(job, after: answers))
     #expect(finish.url == Self.api + "media/upload/188/finalize" && finish.body == .none)
-    func state(_ text: String) -> APIAnswer {
-      ChatJobs.answer(["data": ["id": "188", "processing_info": ["state": .string(text)]]])
+    func state(_ text: String, after seconds: Int64? = nil) -> APIAnswer {
+      var info: [String: JSONValue] = ["state": .string(text)]
+      info["check_after_secs"] = seconds.map { .integer($0) }
+      return ChatJobs.answer(["data": ["id": "188", "processing_info": .object(info)]])
     }
-    answers.append(state("pending"))
+    answers.append(state("pending", after: 5))
     let look = try ChatJobs.call(platform.next(job, after: answers))
     #expect(look.url == Self.api + "media/upload?command=STATUS&media_id=188")
+    #expect(look.delaySeconds == 5)
+    let more = try ChatJobs.call(platform.next(job, after: answers + [state("in_progress", after: 3_600)]))
+    #expect(more.delaySeconds == 15)
     let failed = platform.next(job, after: answers + [state("failed")])
     #expect(try ChatJobs.failure(failed).remedy == .none)
     answers += [state("in_progress"), state("succeeded")]

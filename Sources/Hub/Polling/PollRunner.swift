@@ -229,7 +229,12 @@ package struct PollRunner: Sendable {
         let before = job.mode == .live ? reader.cursor : nil
         if before != page.cursor { guard try await store.pollPage(poll, mark) else { return false } }
       } else {
-        guard try await store.holds(poll) else { return false }
+        guard try await store.holds(poll) else {
+          guard reader.platform.polling.givesOnce else { return false }
+          // It will not come again, for whoever reads the account now.
+          try await commit(delivery(found, page.content, job, reader, nil))
+          return false
+        }
         if case .history = job.mode {
           try await keepHistory(found, job, reader, mark)
         } else {

@@ -1,4 +1,5 @@
 package import EventLoop
+import Platforms
 package import Telemetry
 
 /// Takes accounts that are due and has them read. Of all nodes one holds an account at a time: what a node
@@ -18,7 +19,14 @@ package actor PollScheduler {
   private let log: Logger
   private let node: String
   private let runningMax: Int
-  private var running: [UInt64: (key: String, reading: Task<PollEnd, Never>)] = [:]
+  private struct Running {
+    let key: String
+    let reading: Task<PollEnd, Never>
+    /// What is on its way to it will not come again.
+    let givesOnce: Bool
+  }
+
+  private var running: [UInt64: Running] = [:]
   private var lastTask: UInt64 = 0
   private var isStopped = false
   private var freed: LoopInstant?
@@ -64,7 +72,8 @@ package actor PollScheduler {
   private func listen() {
     guard let last = lastTurn, loop.now - last > Self.silenceMax else { return }
     log.warning("the node was silent for too long: it lets go of the accounts that it reads")
-    letGo()
+    // Who reads what is given out once keeps what has come, and asks then whose the account is.
+    for task in running.values where !task.givesOnce { task.reading.cancel() }
     lastTurn = nil
   }
 
@@ -93,7 +102,9 @@ package actor PollScheduler {
     lastTask += 1
     let id = lastTask
     let reading = Task { await withTaskExecutorPreference(loop) { await runner.read(poll, taken: taken) } }
-    running[id] = (poll.key, reading)
+    let platform = PlatformCatalogue.named(poll.platform) as? any PolledPlatform
+    running[id] = Running(
+      key: poll.key, reading: reading, givesOnce: platform?.polling.givesOnce ?? false)
     // Of its own: giving back must happen when reading is cancelled too.
     Task { await withTaskExecutorPreference(loop) { await finish(poll, reading, id) } }
   }

@@ -42,8 +42,8 @@ extension Outbox {
     let job = SendJob(
       action: action, conversation: target.conversation, recipient: target.lastSender,
       lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID,
-      lastInboundDetails: target.lastInboundDetails, account: account.externalID,
-      secrets: account.secrets, key: "check", now: clock.now())
+      lastInboundDetails: target.lastInboundDetails, subjectDetails: target.subject?.details,
+      account: account.externalID, secrets: account.secrets, key: "check", now: clock.now())
     guard SendRules.refusal(of: job, on: sender) == nil else { return false }
     try await store.queueAction(
       user, action, conversation: conversation, message: message, job: ids.next(), isRepeatable: true)

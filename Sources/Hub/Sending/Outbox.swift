@@ -50,7 +50,7 @@ package struct Outbox: Sendable {
     try check(links.published(.message(content), now: clock.now()), target, account, sender)
     let message = QueuedMessage(
       conversation: conversation, message: ids.next(), job: ids.next(), content: content,
-      attachments: ItemJSON.attachments(content.files),
+      attachments: ItemJSON.attachments(content.files), threadID: Self.thread(of: content, sender),
       isRepeatable: sender.isRepeatable(.message(content)), at: clock.now())
     do {
       relay.publish(try await store.queueMessage(user, message, key: key))
@@ -64,6 +64,11 @@ package struct Outbox: Sendable {
     }
     worker.wake()
     return .made(message.message)
+  }
+
+  /// The thread in which the message will stand, as far as that is known by now.
+  private static func thread(of message: OutboundMessage, _ sender: any SendingPlatform) -> String? {
+    message.threadID ?? message.replyThreadID ?? (sender.answersMakeThreads ? message.replyTo : nil)
   }
 
   // MARK: Everything else
@@ -118,6 +123,7 @@ package struct Outbox: Sendable {
       action: action, conversation: target.conversation, recipient: target.lastSender,
       lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID,
       lastInboundDetails: target.lastInboundDetails, lastInboundThreadID: target.lastInboundThreadID,
+      subjectThreadID: target.subject?.threadID, subjectDetails: target.subject?.details,
       account: account.externalID,
       secrets: account.secrets, key: "check", now: clock.now())
     if let refusal = SendRules.refusal(of: job, on: sender, target: subject) { throw Problem(refusal) }

@@ -1,5 +1,6 @@
 import Bytes
 package import EventLoop
+import JSON
 import Messaging
 import Platforms
 package import Security
@@ -102,7 +103,7 @@ package struct SendRunner: Sendable {
     let target: SendTarget
     do {
       target = try await store.sendTarget(
-        UserKey(tenant: job.tenant, user: job.user), conversation: job.conversation)
+        UserKey(tenant: job.tenant, user: job.user), conversation: job.conversation, message: job.message)
     } catch HubStoreError.notFound {
       return .failed(reason: "the conversation is no longer there for its sender", canRetry: false)
     }
@@ -120,8 +121,9 @@ package struct SendRunner: Sendable {
         recipient: target.lastSender,
         lastInboundAt: target.lastInboundAt, lastInboundID: target.lastInboundID,
         lastInboundDetails: target.lastInboundDetails, lastInboundThreadID: target.lastInboundThreadID,
-        account: account.externalID,
-        secrets: account.secrets, token: token, key: "\(job.id)", now: clock.now())
+        subjectThreadID: target.subject?.threadID, subjectDetails: Self.details(for: job.action, target),
+        account: account.externalID, secrets: account.secrets, token: token, key: "\(job.id)",
+        now: clock.now())
       switch try await dialogue(platform, send, job, &held) {
       case nil: return .lost
       case .success(let receipt)?: return .sent(receipt)
@@ -152,6 +154,9 @@ package struct SendRunner: Sendable {
     var answers: [APIAnswer] = []
     for _ in 0..<Self.callsMax {
       let step = platform.next(send, after: answers)
+      if case .call(let request) = step, request.delaySeconds > 0 {
+        try? await loop.sleep(for: .milliseconds(Int64(request.delaySeconds * 1_000)))
+      }
       if step.isRequest, try await !isHeld(job, &held) { return nil }
       switch step {
       case .done(let receipt): return .success(receipt)
@@ -175,6 +180,11 @@ package struct SendRunner: Sendable {
       }
     }
     return .failure(APIFailure("the platform asked for too many calls"))
+  }
+
+  /// A message is its own job's subject, and what is said of the other one is of use.
+  private static func details(for action: OutboundAction, _ target: SendTarget) -> JSONValue? {
+    if case .message = action { target.subject?.answeredDetails } else { target.subject?.details }
   }
 
   private static func files(_ action: OutboundAction) -> [OutboundFile] {

@@ -46,7 +46,7 @@ enum EchoStatement {
       case .message(let message) where message.direction == .outbound:
         conversation = message.conversation.externalID
         externalID = message.externalID
-        matches = EchoMatch.text(kind: message.kind, text: message.text)
+        matches = EchoMatch.text(kind: message.kind, text: message.written ?? message.text)
         key = message.details?["clientKey"]?.string.flatMap { UUIDv7($0) }
         sentAt = message.sentAt
         order = message.order

@@ -12,6 +12,9 @@ package struct SendTarget: Sendable {
     package let sentAt: Timestamp
     package let isOutbound: Bool
     package let threadID: String?
+    package let details: JSONValue?
+    /// Of the message that it answers.
+    package let answeredDetails: JSONValue?
   }
 
   package let account: UUIDv7
@@ -48,6 +51,7 @@ package struct QueuedMessage: Sendable {
   package let content: OutboundMessage
   /// As clients see them; nil: none.
   package let attachments: String?
+  package let threadID: String?
   package let isRepeatable: Bool
   package let at: Timestamp
 }
@@ -85,7 +89,9 @@ extension HubStore {
         SELECT l.thread_id FROM messages l
         WHERE l.tenant_id = $1 AND l.conversation_id = $3 AND l.external_id = t.last_inbound_id
           AND l.direction = 0
-        ORDER BY l.sent_at DESC LIMIT 1)
+        ORDER BY l.sent_at DESC LIMIT 1), m.details, (
+        SELECT r.details FROM messages r
+        WHERE r.tenant_id = $1 AND r.conversation_id = $3 AND r.external_id = m.reply_external_id LIMIT 1)
       FROM send_target($1, $2, $3, $4) t
       LEFT JOIN messages m ON m.tenant_id = $1 AND m.conversation_id = $3 AND m.id = $4
       """,
@@ -99,7 +105,7 @@ extension HubStore {
         title: try row.optionalString(3)),
       lastInboundAt: try row.optionalTimestamp(4).map { Timestamp($0) },
       lastInboundID: try row.optionalString(5),
-      lastInboundDetails: try row.optionalBytes(11).flatMap { try? JSONValue(parsing: $0) },
+      lastInboundDetails: try Self.details(row, 11),
       lastInboundThreadID: try row.optionalString(13),
       lastSender: try sender.map { Person(id: $0, name: try row.optionalString(7)) },
       subject: try Self.subject(row))
@@ -109,7 +115,12 @@ extension HubStore {
     guard let id = try row.optionalString(8), let sentAt = try row.optionalTimestamp(9) else { return nil }
     return SendTarget.Subject(
       externalID: id, sentAt: Timestamp(sentAt), isOutbound: try row.int(10) == 1,
-      threadID: try row.optionalString(12))
+      threadID: try row.optionalString(12), details: try details(row, 14),
+      answeredDetails: try details(row, 15))
+  }
+
+  private static func details(_ row: PostgresRow, _ column: PostgresRow.Column) throws -> JSONValue? {
+    try row.optionalBytes(column).flatMap { try? JSONValue(parsing: $0) }
   }
 
   /// The conversation of a message that the user sees.
@@ -138,7 +149,7 @@ extension HubStore {
           .text(user.tenant), .text(user.user), .uuid(message.conversation), .uuid(message.message),
           .uuid(message.job), .text(content.kind.rawValue), .text(content.text), .text(message.attachments),
           .text(Preview.text(kind: content.kind, text: content.text, attachments: content.attachments)),
-          .text(content.replyTo), .text(content.threadID), .timestamp(PostgresTimestamp(message.at)),
+          .text(content.replyTo), .text(message.threadID), .timestamp(PostgresTimestamp(message.at)),
           .text(String(decoding: content.json.encoded(), as: UTF8.self)),
           .text(EchoMatch.text(kind: content.kind, text: content.text)), .bool(message.isRepeatable),
           .text(key?.text), .bytes(key?.hash),

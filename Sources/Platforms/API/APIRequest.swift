@@ -4,6 +4,9 @@ package import JSON
 
 /// A call of a platform's API, as a value: the hub carries it out.
 package struct APIRequest: Sendable, Equatable {
+  /// Longer waits within a job are taken as this.
+  private static let delaySecondsMax: Double = 15
+
   package enum Body: Sendable, Equatable {
     case none
     case json(JSONValue)
@@ -28,6 +31,8 @@ package struct APIRequest: Sendable, Equatable {
   package var isLongLived: Bool
   /// Doing it twice is doing it once, so an answer that never came is no reason to stop.
   package var isRepeatable: Bool
+  /// Seconds to wait before it is made: what it asks for takes its time.
+  package var delaySeconds: Double = 0
 
   package init(
     _ method: String, _ url: String, headers: [APIField] = [], body: Body = .none, timeoutSeconds: Int = 30,
@@ -53,6 +58,13 @@ package struct APIRequest: Sendable, Equatable {
   package func adding(_ name: String, _ value: String) -> APIRequest {
     var request = self
     request.headers.append(APIField(name, value))
+    return request
+  }
+
+  /// The same, to be made after some seconds.
+  package func after(seconds: Double) -> APIRequest {
+    var request = self
+    request.delaySeconds = seconds.isFinite ? min(max(seconds, 0), Self.delaySecondsMax) : 0
     return request
   }
 

@@ -38,16 +38,19 @@ package struct PollingPlan: Sendable, Equatable {
   package var isLongPoll: Bool
   /// Messages that were there before the account was connected can be read.
   package var hasHistory: Bool
+  /// What it gives out it forgets: that is kept, even when the account is another node's by now.
+  package var givesOnce: Bool
 
   package init(
     role: Role, intervalMin: Int = 5, intervalMax: Int = 300, isLongPoll: Bool = false,
-    hasHistory: Bool = false
+    hasHistory: Bool = false, givesOnce: Bool = false
   ) {
     self.role = role
     self.intervalMin = intervalMin
     self.intervalMax = intervalMax
     self.isLongPoll = isLongPoll
     self.hasHistory = hasHistory
+    self.givesOnce = givesOnce
   }
 }
 

@@ -12,6 +12,9 @@ package protocol SendingPlatform: Platform {
   /// call without an answer can be settled by waiting.
   var echoes: Bool { get }
 
+  /// Whether an answer to a message stands in a thread that is called after that message, or in its thread.
+  var answersMakeThreads: Bool { get }
+
   /// Why an action cannot be done here, beyond what `capabilities` say; nil: it can.
   func refusal(of action: OutboundAction, _ job: SendJob) -> SendRefusal?
 
@@ -30,6 +33,7 @@ extension SendingPlatform {
   }
 
   package var echoes: Bool { false }
+  package var answersMakeThreads: Bool { false }
   package func refusal(of action: OutboundAction, _ job: SendJob) -> SendRefusal? { nil }
 }
 
@@ -47,6 +51,10 @@ package struct SendJob: Sendable, Equatable {
   package var lastInboundDetails: JSONValue?
   /// The thread that it is in.
   package var lastInboundThreadID: String?
+  /// The thread of the message that the action is about.
+  package var subjectThreadID: String?
+  /// The `details` of that message, or of the one that is answered.
+  package var subjectDetails: JSONValue?
   /// The platform's own id of the account, where it is known.
   package var account: String?
   package var secrets: AccountSecrets
@@ -59,8 +67,9 @@ package struct SendJob: Sendable, Equatable {
   package init(
     action: OutboundAction, conversation: ConversationRef, recipient: Person? = nil,
     lastInboundAt: Timestamp? = nil, lastInboundID: String? = nil, lastInboundDetails: JSONValue? = nil,
-    lastInboundThreadID: String? = nil,
-    account: String? = nil, secrets: AccountSecrets, token: String? = nil, key: String, now: Timestamp
+    lastInboundThreadID: String? = nil, subjectThreadID: String? = nil,
+    subjectDetails: JSONValue? = nil, account: String? = nil, secrets: AccountSecrets, token: String? = nil,
+    key: String, now: Timestamp
   ) {
     self.action = action
     self.conversation = conversation
@@ -69,6 +78,8 @@ package struct SendJob: Sendable, Equatable {
     self.lastInboundID = lastInboundID
     self.lastInboundDetails = lastInboundDetails
     self.lastInboundThreadID = lastInboundThreadID
+    self.subjectThreadID = subjectThreadID
+    self.subjectDetails = subjectDetails
     self.account = account
     self.secrets = secrets
     self.token = token

@@ -15,17 +15,20 @@ struct DiscordPollState {
     var checked: String?
     /// Not asked for before this second: the bot may not read it.
     var closedUntil: Int64 = 0
+    var reactors = ReactorList()
   }
 
   enum Task: Equatable {
     case identity, guilds, directs, nothing
     case guild(String), threads(String), channel(String), messages(String)
+    /// Who reacted to a message, which is named by its channel and its id: `10:17`.
+    case reactions(String)
 
     /// It is about one thing, and the others go on without it.
     var isOne: Bool {
       switch self {
       case .identity, .guilds, .nothing: false
-      case .directs, .guild, .threads, .channel, .messages: true
+      case .directs, .guild, .threads, .channel, .messages, .reactions: true
       }
     }
 
@@ -39,6 +42,7 @@ struct DiscordPollState {
       case .threads(let id): "threads:\(id)"
       case .channel(let id): "channel:\(id)"
       case .messages(let id): "messages:\(id)"
+      case .reactions(let id): "reactions:\(id)"
       }
     }
 
@@ -50,6 +54,7 @@ struct DiscordPollState {
       case ("threads"?, 2): self = .threads(parts[1])
       case ("channel"?, 2): self = .channel(parts[1])
       case ("messages"?, 2): self = .messages(parts[1])
+      case ("reactions"?, 2): self = .reactions(parts[1])
       default: return nil
       }
     }
@@ -76,6 +81,8 @@ struct DiscordPollState {
   private var roundAt: Int64?
   private var lastRoundAt: Int64?
   private var todo: [Task] = []
+  /// Messages whose reactions changed, by what their tasks call them.
+  private var reacting: [String: DiscordReactions] = [:]
   /// The place within the first task.
   var page: String?
 
@@ -117,7 +124,42 @@ struct DiscordPollState {
       channels[id]?.closedUntil = job.now.seconds + Self.closedSeconds
       _ = channels[id]?.window.end(oldest: DiscordAPI.id(at: .latest))
     }
+    if case .reactions(let name) = task { reacting[name] = nil }
     drop(task)
+  }
+
+  // MARK: Reactions
+
+  /// A message has other reactions than before: who they are of is asked for.
+  /// - Returns: what is known at once.
+  mutating func react(
+    to id: String, in channel: String, _ reactions: DiscordReactions
+  ) -> [(user: String, emoji: [String])] {
+    let name = "\(channel):\(id)"
+    guard reactions.emoji.isEmpty else {
+      reacting[name] = reactions
+      if !todo.contains(.reactions(name)) { todo.append(.reactions(name)) }
+      return []
+    }
+    reacting[name] = nil
+    todo.removeAll { $0 == .reactions(name) }
+    return channels[channel]?.reactors.turn(id, reactions.shown) ?? []
+  }
+
+  /// The next emoji of a message; nil: there is none.
+  func emoji(_ name: String) -> String? { reacting[name]?.emoji.first?.path }
+
+  /// - Returns: what each one has now, when all emoji of the message were asked for.
+  mutating func reacted(
+    _ name: String, _ users: [JSONValue]
+  ) -> (channel: String, message: String, changes: [(user: String, emoji: [String])])? {
+    reacting[name]?.take(users)
+    if let reactions = reacting[name], !reactions.emoji.isEmpty { return nil }
+    let parts = name.split(separator: ":").map(String.init)
+    let shown = reacting.removeValue(forKey: name)?.shown
+    drop(.reactions(name))
+    guard parts.count == 2, let shown else { return nil }
+    return (parts[0], parts[1], channels[parts[0]]?.reactors.turn(parts[1], shown) ?? [])
   }
 
   // MARK: What was answered
@@ -200,7 +242,10 @@ struct DiscordPollState {
     let last = channels[id]?.last
     channels[id]?.checked = last
     let oldest = DiscordAPI.id(at: Timestamp(seconds: job.now.seconds - Self.windowSeconds))
-    return channels[id]?.window.end(oldest: oldest) ?? []
+    let gone = channels[id]?.window.end(oldest: oldest) ?? []
+    let marks = channels[id]?.window.marks ?? [:]
+    channels[id]?.reactors.keep { marks[$0] != nil }
+    return gone
   }
 
   // MARK: Parts
@@ -246,8 +291,9 @@ extension DiscordPollState {
       channels[id] = Channel(
         window: window, type: entry["type"]?.integer ?? 0, guild: entry["guild"]?.string,
         name: entry["name"]?.string, last: entry["last"]?.string, checked: entry["checked"]?.string,
-        closedUntil: entry["closedUntil"]?.integer ?? 0)
+        closedUntil: entry["closedUntil"]?.integer ?? 0, reactors: ReactorList(entry["reactors"]))
     }
+    reacting = (json?["reacting"]?.object ?? [:]).mapValues { DiscordReactions(kept: $0) }
   }
 
   var json: JSONValue {
@@ -259,6 +305,7 @@ extension DiscordPollState {
     members["roundAt"] = roundAt.map { .integer($0) }
     members["lastRoundAt"] = lastRoundAt.map { .integer($0) }
     members["page"] = page.map { .string($0) }
+    if !reacting.isEmpty { members["reacting"] = .object(reacting.mapValues(\.json)) }
     if !todo.isEmpty { members["todo"] = .array(todo.map { .string($0.text) }) }
     return .object(members)
   }
@@ -270,6 +317,7 @@ extension DiscordPollState {
     members["last"] = channel.last.map { .string($0) }
     members["checked"] = channel.checked.map { .string($0) }
     if channel.closedUntil > 0 { members["closedUntil"] = .integer(channel.closedUntil) }
+    if !channel.reactors.isEmpty { members["reactors"] = channel.reactors.json }
     return .object(members)
   }
 }

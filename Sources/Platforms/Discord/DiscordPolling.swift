@@ -51,6 +51,13 @@ extension DiscordPlatform: PollingPlatform {
     case .guild(let id): return get("guilds/\(APIRequest.element(id))/channels")
     case .threads(let id): return get("guilds/\(APIRequest.element(id))/threads/active")
     case .channel(let id): return get("channels/\(APIRequest.element(id))")
+    case .reactions(let name):
+      guard let emoji = state.emoji(name) else { return nil }
+      let place = name.split(separator: ":").map { APIRequest.element(String($0)) }
+        .joined(separator: "/messages/")
+      return get(
+        "channels/\(place)/reactions/\(APIRequest.element(emoji))",
+        [("limit", String(DiscordReactions.usersMax))])
     case .messages(let id):
       let limit = ("limit", Optional(String(Self.pageMax)))
       let path = "channels/\(APIRequest.element(id))/messages"
@@ -73,6 +80,9 @@ extension DiscordPlatform: PollingPlatform {
     case .threads(let id): state.list(json["threads"]?.array ?? [], guild: id, task, job)
     case .channel: state.list([json], guild: json["guild_id"]?.string, task, job)
     case .messages(let id): return messages(json.array ?? [], in: id, &state, job)
+    case .reactions(let name):
+      guard let done = state.reacted(name, json.array ?? []) else { break }
+      return Normalised(items: Self.reactions(done.changes, to: done.message, in: done.channel, state, job))
     }
     return Normalised()
   }
@@ -91,9 +101,11 @@ extension DiscordPlatform: PollingPlatform {
       guard TrailingWindow.isBefore(floor, id) else { continue }
       var news = TrailingWindow.News.new
       if job.mode == .live {
-        news = state.note(id, in: channel, mark: message["edited_timestamp"]?.string ?? "")
+        let edited = message["edited_timestamp"]?.string ?? ""
+        news = state.note(id, in: channel, mark: edited + DiscordReactions.mark(of: message))
       }
       guard news != .same else { continue }
+      defer { if job.mode == .live { watch(message, id, in: channel, &state, job, &content) } }
       add(message, in: channel, isNew: news == .new, state, job, &content)
     }
     let ids = list.compactMap { $0["id"]?.string }.sorted(by: TrailingWindow.isBefore)
@@ -113,6 +125,26 @@ extension DiscordPlatform: PollingPlatform {
       }
     }
     return content
+  }
+
+  private func watch(
+    _ message: JSONValue, _ id: String, in channel: String, _ state: inout DiscordPollState, _ job: PollJob,
+    _ content: inout Normalised
+  ) {
+    let changes = state.react(to: id, in: channel, DiscordReactions(of: message))
+    content.add(Self.reactions(changes, to: id, in: channel, state, job))
+  }
+
+  private static func reactions(
+    _ changes: [(user: String, emoji: [String])], to id: String, in channel: String,
+    _ state: DiscordPollState, _ job: PollJob
+  ) -> [InboundItem] {
+    changes.map { user, emoji in
+      .reaction(
+        ReactionChange(
+          conversation: state.conversation(channel), externalID: id, actor: Person(id: user),
+          isOwn: user == state.user, change: .replace(emoji), at: job.now))
+    }
   }
 
   /// A message; and its edit, where it has been edited.

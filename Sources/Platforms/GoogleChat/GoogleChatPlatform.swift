@@ -14,7 +14,7 @@ struct GoogleChatPlatform: Platform {
   let displayName = "Google Chat"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true, textUnitsMax: 4_096,
+    canReply: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true, textUnitsMax: 32_000,
     kinds: [.text, .image, .video, .audio, .file])
 
   static let audienceField = "audience"

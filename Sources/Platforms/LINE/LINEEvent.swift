@@ -79,7 +79,7 @@ struct LINEEvent {
 
   // MARK: Messages
 
-  private static let mapped: Set<String> = ["id", "type", "text", "quotedMessageId", "markAsReadToken"]
+  private static let mapped: Set<String> = ["id", "type", "text", "quotedMessageId"]
 
   private func message(_ content: JSONReader) throws(NormaliseError) -> InboundMessage {
     let type = try content.required("type", content.text("type"))

@@ -11,7 +11,8 @@ struct LINEPlatform: Platform {
   let displayName = "LINE"
   let parserVersion = 1
   let capabilities = ConversationCapabilities(
-    canReply: true, canAttach: true, canQuote: true, hasTyping: true, textUnitsMax: 5_000,
+    canReply: true, canAttach: true, canQuote: true, canMarkRead: true, hasTyping: true,
+    textUnitsMax: 5_000,
     kinds: [.text, .image, .video, .audio, .sticker, .location])
 
   static let secretField = "channelSecret"

@@ -18,21 +18,42 @@ extension LINEPlatform: SendingPlatform {
       return .lacking(LINEAPI.tokenField)
     }
     switch action {
-    case .message(let message): return refusal(of: message)
+    case .message(let message): return refusal(of: message, quote: Self.quoteToken(message, job))
+    case .read(let id) where Self.readToken(id, job) == nil:
+      return .content("the message came without the token by which LINE marks it as read")
     case .typing where job.conversation.kind != .direct:
       return SendRefusal(.notSupported, "LINE shows typing to one person only")
     default: return nil
     }
   }
 
-  private func refusal(of message: OutboundMessage) -> SendRefusal? {
+  /// Messages of the other side come with one, those that were sent do not.
+  private static func quoteToken(_ message: OutboundMessage, _ job: SendJob) -> JSONValue? {
+    if let given = message.extras?["quoteToken"]?.string { return .string(given) }
+    guard let target = message.replyTo else { return nil }
+    let token =
+      job.subjectDetails?["quoteToken"]?.string
+      ?? (target == job.lastInboundID ? job.lastInboundDetails?["quoteToken"]?.string : nil)
+    return token.map { .string($0) }
+  }
+
+  /// LINE marks everything up to the message that the token came with.
+  private static func readToken(_ id: String, _ job: SendJob) -> JSONValue? {
+    let name = "markAsReadToken"
+    let token =
+      job.subjectDetails?[name]?.string
+      ?? (id == job.lastInboundID ? job.lastInboundDetails?[name]?.string : nil)
+    return token.map { .string($0) }
+  }
+
+  private func refusal(of message: OutboundMessage, quote: JSONValue?) -> SendRefusal? {
     let extras = message.extras
     if let own = extras?["messages"]?.array {
       return (1...Self.messagesMax).contains(own.count) && message.files.isEmpty
         ? nil : .content("platform.messages has 1 to \(Self.messagesMax) messages, and no files beside")
     }
-    if message.replyTo != nil && extras?["quoteToken"]?.string == nil {
-      return .content("to quote a message LINE needs platform.quoteToken, from the message's details")
+    if message.replyTo != nil && quote == nil {
+      return .content("LINE quotes messages that came with a quoteToken; platform.quoteToken can name one")
     }
     switch message.kind {
     case .sticker where extras?["sticker"]?.object == nil:
@@ -87,7 +108,8 @@ extension LINEPlatform: SendingPlatform {
     switch job.action {
     case .message(let message):
       var members: [String: JSONValue] = [
-        "to": .string(job.conversation.externalID), "messages": .array(messages(message)),
+        "to": .string(job.conversation.externalID),
+        "messages": .array(messages(message, quote: Self.quoteToken(message, job))),
       ]
       for name in ["notificationDisabled", "customAggregationUnits"] {
         members[name] = message.extras?[name]
@@ -103,31 +125,37 @@ extension LINEPlatform: SendingPlatform {
     case .edit: return .impossible(displayName, "edit messages")
     case .delete: return .impossible(displayName, "delete messages")
     case .react: return .impossible(displayName, "take reactions")
-    case .read: return .impossible(displayName, "mark messages as read without their token")
+    case .read(let id):
+      guard let token = Self.readToken(id, job) else {
+        return .impossible(displayName, "mark messages as read without their token")
+      }
+      return .call(LINEAPI.call("/v2/bot/chat/markAsRead", ["markAsReadToken": token], job))
     }
   }
 
   // MARK: Messages
 
-  private func messages(_ message: OutboundMessage) -> [JSONValue] {
+  private func messages(_ message: OutboundMessage, quote: JSONValue?) -> [JSONValue] {
     let extras = message.extras
     if let own = extras?["messages"]?.array { return own }
     switch message.kind {
-    case .sticker: return [Self.typed("sticker", extras?["sticker"], extras)]
-    case .location: return [Self.typed("location", extras?["location"], extras)]
+    case .sticker: return [Self.typed("sticker", extras?["sticker"], extras, quote)]
+    case .location: return [Self.typed("location", extras?["location"], extras, nil)]
     default: break
     }
     var list: [JSONValue] = []
     if let text = message.text, !text.isEmpty {
-      list.append(Self.typed("text", ["text": .string(text)], extras))
+      list.append(Self.typed("text", ["text": .string(text)], extras, quote))
     }
     return list + message.files.map { Self.file($0, extras) }
   }
 
-  private static func typed(_ type: String, _ content: JSONValue?, _ extras: JSONValue?) -> JSONValue {
+  private static func typed(
+    _ type: String, _ content: JSONValue?, _ extras: JSONValue?, _ quote: JSONValue?
+  ) -> JSONValue {
     var members = content?.object ?? [:]
     members["type"] = .string(type)
-    if type != "location" { members["quoteToken"] = extras?["quoteToken"] }
+    members["quoteToken"] = quote
     members["quickReply"] = extras?["quickReply"]
     return .object(members)
   }

@@ -6,8 +6,8 @@ import Messaging
 /// else to that person alone. `Idempotency-Key` makes a status that comes twice one.
 extension MastodonPlatform: SendingPlatform {
   private static let filesMax = 4
-  /// Questions about one file until it is ready.
-  private static let questionsMax = 8
+  /// Seconds before each question about one file until it is ready: a film takes some.
+  private static let questionSeconds: [Double] = [0.5, 1, 2, 4, 8, 15, 15, 15]
   private static let favourites: Set<String> = ["⭐", "❤", "👍"]
   private static let copied = ["spoiler_text", "sensitive", "language", "poll", "scheduled_at"]
 
@@ -119,8 +119,28 @@ extension MastodonPlatform: SendingPlatform {
     ).adding("Idempotency-Key", job.key)
   }
 
+  /// A direct status goes to those whom it mentions and to nobody else, so the person has to be among them:
+  /// `@ada` is not mentioned by `@adam`, nor by `@ada@elsewhere.example`.
   private static func mentioning(_ account: String, _ text: String) -> String {
-    text.lowercased().contains("@" + account.lowercased()) ? text : "@\(account) \(text)"
+    let wanted = Array(("@" + account).lowercased().utf8)
+    let bytes = Array(text.lowercased().utf8)
+    var start = 0
+    while let place = bytes[start...].firstPlace(of: wanted) {
+      let before = place.lowerBound > 0 ? bytes[place.lowerBound - 1] : nil
+      let after = place.upperBound < bytes.count ? bytes[place.upperBound] : nil
+      if !isOfName(before), !isOfName(after) { return text }
+      start = place.upperBound
+    }
+    return "@\(account) \(text)"
+  }
+
+  /// What joins a name to what stands beside it. Where that is not certain, a second mention does no harm.
+  private static func isOfName(_ byte: UInt8?) -> Bool {
+    guard let byte else { return false }
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), 0x80...: return true
+    default: return "_.-@/=:".utf8.contains(byte)
+    }
   }
 
   // MARK: Files
@@ -143,12 +163,13 @@ extension MastodonPlatform: SendingPlatform {
       request.timeoutSeconds = 120
       return .step(.call(request))
     }
-    for _ in 0..<Self.questionsMax {
+    for seconds in Self.questionSeconds {
       guard answer.isSuccess else { return .step(failed(answer, job)) }
       guard let id = answer.json?["id"]?.identifier else { return .step(.failed(.unreadable("file"))) }
       guard [202, 206].contains(answer.status) else { return .ready(id) }
       guard let next = rest.popFirst() else {
-        return .step(.call(MastodonAPI.call("GET", "v1/media/\(APIRequest.element(id))", job.secrets)))
+        let question = MastodonAPI.call("GET", "v1/media/\(APIRequest.element(id))", job.secrets)
+        return .step(.call(question.after(seconds: seconds)))
       }
       answer = next
     }
@@ -165,8 +186,10 @@ extension MastodonPlatform: SendingPlatform {
     guard answers.count == 1 else { return .done(SendReceipt()) }
     var members: [String: JSONValue] = [:]
     for name in ["spoiler_text", "sensitive", "language"] { members[name] = before.json?[name] }
-    let mentions = (before.json?["mentions"]?.array ?? []).compactMap { $0["acct"]?.string }
-    members["status"] = .string(mentions.prefix(1).reduce(edit.text) { Self.mentioning($1, $0) })
+    let mentions = before.json?["mentions"]?.array ?? []
+    let person = mentions.first { $0["id"]?.identifier == job.conversation.externalID } ?? mentions.first
+    let account = person?["acct"]?.string
+    members["status"] = .string(account.map { Self.mentioning($0, edit.text) } ?? edit.text)
     let media = (before.json?["media_attachments"]?.array ?? []).compactMap { $0["id"] }
     if !media.isEmpty { members["media_ids"] = .array(media) }
     return .call(MastodonAPI.call("PUT", path, job.secrets, body: .json(.object(members))))

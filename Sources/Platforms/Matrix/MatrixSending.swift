@@ -217,7 +217,7 @@ extension MatrixContent {
 
   private static func relation(_ message: OutboundMessage) -> JSONValue? {
     let reply = message.replyTo.map { ["event_id": JSONValue.string($0)] }
-    guard let thread = message.threadID else {
+    guard let thread = message.threadID ?? message.replyThreadID else {
       return reply.map { ["m.in_reply_to": .object($0)] }
     }
     return [

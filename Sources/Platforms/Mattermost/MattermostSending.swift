@@ -8,6 +8,7 @@ extension MattermostPlatform: SendingPlatform {
   private static let filesMax = 10
 
   var echoes: Bool { true }
+  var answersMakeThreads: Bool { true }
 
   func refusal(of action: OutboundAction, _ job: SendJob) -> SendRefusal? {
     guard MattermostAPI.canCall(job.secrets) else {

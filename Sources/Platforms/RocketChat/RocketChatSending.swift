@@ -6,6 +6,7 @@ import Messaging
 /// twice, and when the server says no, whether it is there already is asked by that id.
 extension RocketChatPlatform: SendingPlatform {
   var echoes: Bool { true }
+  var answersMakeThreads: Bool { true }
 
   func isRepeatable(_ action: OutboundAction) -> Bool {
     if case .message(let message) = action { message.files.isEmpty } else { true }

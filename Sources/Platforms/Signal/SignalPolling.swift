@@ -10,7 +10,9 @@ extension SignalPlatform: PollingPlatform {
   /// Seconds that signal-cli waits for one more message before it answers.
   private static let waitSeconds = 2
 
-  var polling: PollingPlan { PollingPlan(role: .alternative, intervalMin: 1, intervalMax: 20) }
+  var polling: PollingPlan {
+    PollingPlan(role: .alternative, intervalMin: 1, intervalMax: 20, givesOnce: true)
+  }
 
   func canPoll(_ secrets: AccountSecrets) -> Bool { SignalAPI.canCall(secrets) }
 

@@ -136,12 +136,14 @@ struct SlackEvent {
     if isOwn, event["metadata"]?["event_type"]?.string == SlackAPI.eventType {
       details["clientKey"] = event["metadata"]?["event_payload"]?["key"]
     }
-    return InboundMessage(
+    var message = InboundMessage(
       conversation: conversation, externalID: id, direction: isOwn ? .outbound : .inbound,
       sender: try Self.person(event), kind: isSpoken ? content.kind : .system, text: content.text,
       attachments: content.attachments, threadID: thread == id ? nil : thread,
       details: details.isEmpty ? nil : .object(details), sentAt: Self.time(id) ?? receivedAt,
       status: isOwn ? .sent : nil)
+    if isOwn { message.written = content.text.map { SlackText.unescaped($0) } }
+    return message
   }
 
   private static func details(_ event: JSONReader) -> JSONValue? {

@@ -8,6 +8,7 @@ struct SlackPollState {
     var window: TrailingWindow
     var name: String?
     var isDirect: Bool
+    var reactors = ReactorList()
   }
 
   struct Thread: Hashable {
@@ -26,6 +27,8 @@ struct SlackPollState {
   private static let threadsMax = 500
   /// How long after it was written a message is looked at again.
   private static let windowSeconds: Int64 = 86_400
+  /// How much further back a sweep looks for threads that have grown since.
+  private static let threadSeconds: Int64 = 7 * 86_400
 
   private(set) var user: String?
   private(set) var bot: String?
@@ -135,13 +138,22 @@ struct SlackPollState {
     drop(.channel(id))
     guard job.mode == .live else { return [] }
     let oldest = Self.stamp(Timestamp(seconds: job.now.seconds - Self.windowSeconds))
-    return channels[id]?.window.end(oldest: oldest) ?? []
+    let gone = channels[id]?.window.end(oldest: oldest) ?? []
+    let marks = channels[id]?.window.marks ?? [:]
+    channels[id]?.reactors.keep { marks[$0] != nil }
+    return gone
   }
 
   // MARK: Parts
 
   /// What is behind this is asked for.
   func oldest(_ channel: String, _ job: PollJob) -> String {
+    guard case .sweep(let time) = job.mode else { return begin(channel, job) }
+    return Self.stamp(Timestamp(seconds: time.seconds - Self.threadSeconds))
+  }
+
+  /// What is behind this is told.
+  func begin(_ channel: String, _ job: PollJob) -> String {
     switch job.mode {
     case .live: channels[channel]?.window.floor ?? Self.stamp(job.now)
     case .history(let time), .sweep(let time): Self.stamp(time)
@@ -183,7 +195,8 @@ struct SlackPollState {
     for (id, channel) in json?["channels"]?.object ?? [:] {
       guard let window = TrailingWindow(channel["window"]) else { continue }
       channels[id] = Channel(
-        window: window, name: channel["name"]?.string, isDirect: channel["direct"]?.bool ?? false)
+        window: window, name: channel["name"]?.string, isDirect: channel["direct"]?.bool ?? false,
+        reactors: ReactorList(channel["reactors"]))
     }
     threads = (json?["threads"]?.array ?? []).compactMap { thread in
       guard let channel = thread["channel"]?.string, let root = thread["root"]?.string,
@@ -221,6 +234,7 @@ struct SlackPollState {
     var members: [String: JSONValue] = ["window": channel.window.json]
     members["name"] = channel.name.map { .string($0) }
     if channel.isDirect { members["direct"] = true }
+    if !channel.reactors.isEmpty { members["reactors"] = channel.reactors.json }
     return .object(members)
   }
 }

@@ -115,7 +115,7 @@ extension SlackPlatform: PollingPlatform {
         guard let time = message["ts"]?.string, time != thread.root,
           TrailingWindow.isBefore(thread.after, time)
         else { continue }
-        add(message, in: thread.channel, isNew: true, state, job, &content)
+        add(message, in: thread.channel, isNew: true, &state, job, &content)
       }
       state.page = next
       if next == nil { state.drop(task) }
@@ -131,7 +131,7 @@ extension SlackPlatform: PollingPlatform {
       content.faults.append(.missing(path: "messages.ts"))
       return
     }
-    let floor = state.oldest(channel, job)
+    let floor = state.begin(channel, job)
     let latest = message["latest_reply"]?.string ?? ""
     let edited = message["edited"]?["ts"]?.string ?? ""
     var news = TrailingWindow.News.new
@@ -147,13 +147,15 @@ extension SlackPlatform: PollingPlatform {
     if !latest.isEmpty, TrailingWindow.isBefore(known, latest) {
       state.follow(SlackPollState.Thread(channel: channel, root: time, after: known))
     }
-    add(message, in: channel, isNew: news == .new, state, job, &content)
+    if job.mode != .live, !TrailingWindow.isBefore(floor, time) { return }
+    add(message, in: channel, isNew: news == .new, isWatched: job.mode == .live, &state, job, &content)
   }
 
   /// A message as an event would tell of it; and its edit, where it has been edited.
+  /// - Parameter isWatched: it is looked at again.
   private func add(
-    _ message: JSONValue, in channel: String, isNew: Bool, _ state: SlackPollState, _ job: PollJob,
-    _ content: inout Normalised
+    _ message: JSONValue, in channel: String, isNew: Bool, isWatched: Bool = false,
+    _ state: inout SlackPollState, _ job: PollJob, _ content: inout Normalised
   ) {
     guard var members = message.object else {
       content.faults.append(.wrongType(path: "messages", expected: "a list of objects"))
@@ -185,9 +187,17 @@ extension SlackPlatform: PollingPlatform {
         content.faults.append(error)
       }
     }
-    guard !isTombstone else { return }
-    let conversation = state.conversation(channel)
-    content.add(Self.reactions(message, conversation, own: state.user, at: job.now))
+    guard !isTombstone, let id = message["ts"]?.string else { return }
+    var reactors = isWatched ? state.channels[channel]?.reactors ?? ReactorList() : ReactorList()
+    let changes = reactors.turn(id, Self.reactions(message))
+    if isWatched { state.channels[channel]?.reactors = reactors }
+    content.add(
+      changes.map { user, emoji in
+        .reaction(
+          ReactionChange(
+            conversation: state.conversation(channel), externalID: id, actor: Person(id: user),
+            isOwn: user == state.user, change: .replace(emoji), at: job.now))
+      })
   }
 
   /// Differs when the reactions do; empty: it has none.
@@ -196,26 +206,17 @@ extension SlackPlatform: PollingPlatform {
     return Hex.encode(Digest.sha256(JSONValue.array(reactions).encoded()).prefix(8))
   }
 
-  /// The reactions as they stand, by people. Slack may leave out some of them, and tells of nobody who has
-  /// none left.
-  private static func reactions(
-    _ message: JSONValue, _ conversation: ConversationRef, own: String?, at time: Timestamp
-  ) -> [InboundItem] {
-    guard let id = message["ts"]?.string else { return [] }
-    var byUser: [String: [String]] = [:]
+  /// The reactions as they stand, by people. Slack may leave out some of them, and counts them all.
+  private static func reactions(_ message: JSONValue) -> ReactorList.Shown {
+    var shown = ReactorList.Shown()
     for reaction in message["reactions"]?.array ?? [] {
       guard let name = reaction["name"]?.string, !name.isEmpty else { continue }
       let emoji = SlackEmoji.sign(MessageText.sanitised(name, bytesMax: 128))
-      for user in (reaction["users"]?.array ?? []).compactMap(\.string) where !user.isEmpty {
-        byUser[MessageText.sanitised(user, bytesMax: 256), default: []].append(emoji)
-      }
+      let users = (reaction["users"]?.array ?? []).compactMap(\.string).filter { !$0.isEmpty }
+      for user in users { shown.add(user, emoji) }
+      if let count = reaction["count"]?.integer, count > Int64(users.count) { shown.isWhole = false }
     }
-    return byUser.sorted { $0.key < $1.key }.map { user, emoji in
-      .reaction(
-        ReactionChange(
-          conversation: conversation, externalID: id, actor: Person(id: user), isOwn: user == own,
-          change: .replace(emoji), at: time))
-    }
+    return shown
   }
 
   private static func titled(_ item: InboundItem, _ name: String?) -> InboundItem {

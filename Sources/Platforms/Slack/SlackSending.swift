@@ -2,15 +2,18 @@ import Bytes
 import JSON
 import Messaging
 
-/// Answers over the Web API. Text goes as mrkdwn and unchanged: `&`, `<` and `>` are written as in what
-/// comes in. Files are uploaded one by one and then shared in one message, whose time is asked for.
+/// Answers over the Web API. Text goes as mrkdwn (`SlackText`). Files are uploaded one by one and then shared
+/// in one message, whose time is asked for.
 extension SlackPlatform: SendingPlatform {
-  /// How often a shared file is asked for its message.
-  private static let lookupsMax = 4
+  /// Seconds before each question for the message that shares a file: Slack makes it after its answer.
+  private static let lookupSeconds: [Double] = [0.5, 1, 2, 3, 4, 5]
   private static let filesMax = 10
+  /// `chat.update` takes less than `chat.postMessage`, counted after escaping.
+  private static let editBytesMax = 4_000
 
   /// The app's own messages come back as events, and with their metadata when they are polled.
   var echoes: Bool { true }
+  var answersMakeThreads: Bool { true }
 
   func refusal(of action: OutboundAction, _ job: SendJob) -> SendRefusal? {
     guard job.secrets.first(SlackAPI.tokenField) != nil || Self.canRenew(job.secrets) else {
@@ -22,6 +25,8 @@ extension SlackPlatform: SendingPlatform {
       let isEmpty = (message.text ?? "").isEmpty && message.files.isEmpty
       let hasBlocks = ["blocks", "attachments"].contains { message.extras?[$0]?.array != nil }
       return isEmpty && !hasBlocks ? .content("the message is empty") : nil
+    case .edit(let edit) where SlackText.escaped(edit.text).utf8.count > Self.editBytesMax:
+      return SendRefusal(.textTooLong, "Slack takes \(Self.editBytesMax) bytes of UTF-8 in an edit")
     case .react(_, let emoji, _) where SlackEmoji.name(emoji) == nil:
       return .content("Slack knows no name of \(emoji): give one, such as :eyes:")
     default: return nil
@@ -72,7 +77,7 @@ extension SlackPlatform: SendingPlatform {
     case .edit(let edit):
       method = "chat.update"
       members["ts"] = .string(edit.messageID)
-      members["text"] = .string(edit.text)
+      members["text"] = .string(SlackText.escaped(edit.text))
     case .delete(let id):
       method = "chat.delete"
       members["ts"] = .string(id)
@@ -96,7 +101,7 @@ extension SlackPlatform: SendingPlatform {
         "event_type": .string(SlackAPI.eventType), "event_payload": ["key": .string(job.key)],
       ]
     ]
-    members["text"] = message.text.map { .string($0) }
+    members["text"] = message.text.map { .string(SlackText.escaped($0)) }
     members["thread_ts"] = Self.thread(message).map { .string($0) }
     for name in ["blocks", "attachments", "unfurl_links", "unfurl_media", "mrkdwn", "reply_broadcast"] {
       members[name] = message.extras?[name]
@@ -151,7 +156,9 @@ extension SlackPlatform: SendingPlatform {
       var members: [String: JSONValue] = [
         "files": .array(files), "channel_id": .string(job.conversation.externalID),
       ]
-      members["initial_comment"] = message.text.flatMap { $0.isEmpty ? nil : .string($0) }
+      members["initial_comment"] = message.text.flatMap { text in
+        text.isEmpty ? nil : .string(SlackText.escaped(text))
+      }
       members["thread_ts"] = Self.thread(message).map { .string($0) }
       return .call(
         SlackAPI.call("files.completeUploadExternal", .object(members), job.secrets, token: job.token))
@@ -162,11 +169,15 @@ extension SlackPlatform: SendingPlatform {
       guard let time = Self.time(of: file, in: job.conversation.externalID) else { continue }
       return .done(SendReceipt(messageID: time, sentAt: SlackEvent.time(time)))
     }
-    // It is shared; only its message is not known by then, or may not be looked up.
-    guard answers.count <= Self.lookupsMax, let id = ids.first, answers.last?.isSuccess == true else {
+    // It is shared; only its message is not known by then, or may not be looked up. Meanwhile its event
+    // comes.
+    guard answers.count <= Self.lookupSeconds.count, let id = ids.first, answers.last?.isSuccess == true
+    else {
       return .done(SendReceipt())
     }
-    return .call(SlackAPI.read("files.info", [("file", id)], job.secrets, token: job.token))
+    let seconds = Self.lookupSeconds[answers.count - 1]
+    return .call(
+      SlackAPI.read("files.info", [("file", id)], job.secrets, token: job.token).after(seconds: seconds))
   }
 
   /// The message that shares a file in a channel.
@@ -183,6 +194,7 @@ enum SlackEmoji {
   /// Where Slack has another name than the rest.
   private static let own = [
     "🤔": "thinking_face", "🤣": "rolling_on_the_floor_laughing", "➕": "heavy_plus_sign",
+    "🙄": "face_with_rolling_eyes",
   ]
   private static let signs = Dictionary(own.map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
 

@@ -72,14 +72,15 @@ extension TeamsGraphPlatform: SendingPlatform {
     switch job.action {
     case .edit(let edit):
       return call(
-        "PATCH", room.message(edit.messageID),
+        "PATCH", room.message(edit.messageID, in: job.subjectThreadID),
         ["body": ["contentType": "text", "content": .string(edit.text)]])
     case .delete(let id):
-      let path = room.message(id) + "/softDelete"
+      let path = room.message(id, in: job.subjectThreadID) + "/softDelete"
       return call("POST", room.isChannel ? path : "me/" + path, nil)
     case .react(let id, let emoji, let isSet):
       return call(
-        "POST", room.message(id) + (isSet ? "/setReaction" : "/unsetReaction"),
+        "POST",
+        room.message(id, in: job.subjectThreadID) + (isSet ? "/setReaction" : "/unsetReaction"),
         ["reactionType": .string(emoji)])
     case .read:
       let user: JSONValue = [
@@ -218,6 +219,12 @@ struct GraphRoom {
   }
 
   func message(_ id: String) -> String { "\(path)/messages/\(APIRequest.element(id))" }
+
+  /// An answer in a channel is found under the first message of its thread only.
+  func message(_ id: String, in thread: String?) -> String {
+    guard isChannel, let thread, thread != id else { return message(id) }
+    return message(thread) + "/replies/\(APIRequest.element(id))"
+  }
 
   /// Where a new message goes: chats have no threads.
   func messages(thread: String?) -> String {

@@ -6,6 +6,9 @@ import Messaging
 extension TelegramPlatform: SendingPlatform {
   private static let captionUnitsMax = 1_024
   private static let albumMax = 10
+  /// Larger pictures, and those of other types, go as documents.
+  private static let photoBytesMax: Int64 = 10 << 20
+  private static let photoTypes: Set<String> = ["image/jpeg", "image/png", "image/webp"]
 
   func refusal(of action: OutboundAction, _ job: SendJob) -> SendRefusal? {
     guard job.secrets.first(TelegramAPI.tokenField) != nil else {
@@ -13,6 +16,10 @@ extension TelegramPlatform: SendingPlatform {
     }
     if case .read = action, connection(job) == nil {
       return SendRefusal(.notSupported, "Telegram takes what was read in chats of a business account only")
+    }
+    // A reaction takes no connection: it would go to a message of that number in the bot's own chat.
+    if case .react = action, connection(job) != nil {
+      return SendRefusal(.notSupported, "Telegram takes no reactions in chats of a business account")
     }
     guard case .message(let message) = action else { return nil }
     if message.files.count > Self.albumMax {
@@ -106,7 +113,7 @@ extension TelegramPlatform: SendingPlatform {
       return TelegramAPI.call("deleteMessage", .object(members), job.secrets, isRepeatable: true)
     case .react(let id, let emoji, let isSet):
       members["message_id"] = number(id)
-      members["reaction"] = isSet ? [["type": "emoji", "emoji": .string(emoji)]] : []
+      members["reaction"] = isSet ? [["type": "emoji", "emoji": .string(Self.plain(emoji))]] : []
       return TelegramAPI.call("setMessageReaction", .object(members), job.secrets, isRepeatable: true)
     case .read(let id):
       members["message_id"] = number(id)
@@ -115,6 +122,11 @@ extension TelegramPlatform: SendingPlatform {
       members["action"] = "typing"
       return TelegramAPI.call("sendChatAction", .object(members), job.secrets, isRepeatable: true)
     }
+  }
+
+  /// Telegram knows reactions without the mark that asks for the coloured form.
+  private static func plain(_ emoji: String) -> String {
+    String(String.UnicodeScalarView(emoji.unicodeScalars.filter { $0.value != 0xfe0f }))
   }
 
   private func edited(
@@ -170,11 +182,15 @@ extension TelegramPlatform: SendingPlatform {
       return APIRequest(
         "POST", TelegramAPI.url(method, job.secrets), body: .multipart(parts), timeoutSeconds: 120)
     }
-    let media: [JSONValue] = message.files.enumerated().map { index, file in
+    let types = Self.types(ofAlbum: message.files)
+    let media: [JSONValue] = message.files.indices.map { index in
       var entry: [String: JSONValue] = [
-        "type": .string(Self.type(file)), "media": .string("attach://file\(index)"),
+        "type": .string(types[index]), "media": .string("attach://file\(index)"),
       ]
-      if index == 0 { entry["caption"] = caption.map { .string($0) } }
+      if index == 0 {
+        entry["caption"] = caption.map { .string($0) }
+        entry["parse_mode"] = members["parse_mode"]
+      }
       return .object(entry)
     }
     parts.append(APIPart("media", Self.field(.array(media))))
@@ -189,9 +205,18 @@ extension TelegramPlatform: SendingPlatform {
     value.string ?? String(decoding: value.encoded(), as: UTF8.self)
   }
 
+  /// Photos and videos are in one album, audio among itself; anything may be a document among documents.
+  private static func types(ofAlbum files: [OutboundFile]) -> [String] {
+    let types = files.map(type)
+    let isAlbum = types.allSatisfy { ["photo", "video"].contains($0) } || types.allSatisfy { $0 == "audio" }
+    return isAlbum ? types : files.map { _ in "document" }
+  }
+
   private static func type(_ file: OutboundFile) -> String {
     switch file.kind {
-    case .image: file.mimeType == "image/gif" ? "animation" : "photo"
+    case .image where file.mimeType == "image/gif": "animation"
+    case .image where !photoTypes.contains(file.mimeType) || file.sizeBytes > photoBytesMax: "document"
+    case .image: "photo"
     case .video: "video"
     case .audio: file.mimeType == "audio/ogg" ? "voice" : "audio"
     case .sticker: "sticker"

@@ -102,12 +102,28 @@ struct XEvent {
           url: WebAddress.checked(try media.text("media_url_https"))))
     }
     let rest = data.rest(without: ["text"])
-    return InboundMessage(
+    var message = InboundMessage(
       conversation: conversation(other), externalID: try event.requiredID("id"),
       direction: isOwn ? .outbound : .inbound, sender: sender, kind: MediaKind.message(attachments),
       text: text.isEmpty ? nil : MessageText.sanitised(text), attachments: attachments,
       details: rest.isEmpty ? nil : .object(rest), sentAt: try Self.time(event) ?? receivedAt,
       status: isOwn ? .sent : nil)
+    if isOwn { message.written = Self.written(text, data["entities"]) }
+    return message
+  }
+
+  /// X writes its own short links in place of those that were sent, and one behind the text for what is
+  /// attached.
+  private static func written(_ text: String, _ entities: JSONValue?) -> String {
+    var text = text
+    for link in entities?["urls"]?.array ?? [] {
+      guard let short = link["url"]?.string, !short.isEmpty, let long = link["expanded_url"]?.string else {
+        continue
+      }
+      let isAttached = link["media_key"] != nil || link["display_url"]?.string?.hasPrefix("pic.") == true
+      text = text.replacing(each: short, by: isAttached ? "" : long)
+    }
+    return MessageText.sanitised(text)
   }
 
   private static let known: Set<String> = [
@@ -164,18 +180,16 @@ struct XEvent {
       let other = people.count == 2 ? people.first { $0 != user && $0 != (isOwn ? sender : "") } : nil
       let media = Self.media(payload["media"])
       let person = Self.profile(payload["sender"], id: sender)
-      result.add(
-        [
-          .message(
-            InboundMessage(
-              conversation: ConversationRef(
-                externalID: other ?? conversation, kind: other == nil ? .group : .direct,
-                title: other == sender ? person.name : nil),
-              externalID: id, direction: isOwn ? .outbound : .inbound, sender: person,
-              kind: MediaKind.message(media), text: text.isEmpty ? nil : MessageText.sanitised(text),
-              attachments: media, details: ["event": .object(payload.members)], sentAt: at,
-              status: isOwn ? .sent : nil))
-        ], account: user)
+      var message = InboundMessage(
+        conversation: ConversationRef(
+          externalID: other ?? conversation, kind: other == nil ? .group : .direct,
+          title: other == sender ? person.name : nil),
+        externalID: id, direction: isOwn ? .outbound : .inbound, sender: person,
+        kind: MediaKind.message(media), text: text.isEmpty ? nil : MessageText.sanitised(text),
+        attachments: media, details: ["event": .object(payload.members)], sentAt: at,
+        status: isOwn ? .sent : nil)
+      if isOwn { message.written = written(text, payload["entities"]) }
+      result.add([.message(message)], account: user)
       return result
     }
     let isKnown = families.contains { type.hasPrefix($0) }

@@ -74,7 +74,7 @@ extension XPlatform: PollingPlatform {
       query: [
         (
           "dm_event.fields",
-          "id,text,event_type,created_at,dm_conversation_id,sender_id,participant_ids,attachments"
+          "id,text,event_type,created_at,dm_conversation_id,sender_id,participant_ids,attachments,entities"
         ), ("event_types", "MessageCreate,ParticipantsJoin,ParticipantsLeave"),
         ("expansions", "sender_id,attachments.media_keys"),
         ("user.fields", "name,username,profile_image_url"),

@@ -135,10 +135,13 @@ extension XPlatform: SendingPlatform {
     guard answers.count <= Self.lookupsMax else {
       return .failed(APIFailure("X is still reading the video", .later(seconds: 30)))
     }
+    // X says how long it will take.
+    let seconds = answers.last?.json?["data"]?["processing_info"]?["check_after_secs"]?.double
     return .call(
       XAPI.call(
         "GET", "media/upload", job.secrets, token: job.token,
-        query: [("command", "STATUS"), ("media_id", id)]))
+        query: [("command", "STATUS"), ("media_id", id)]
+      ).after(seconds: max(seconds ?? 2, 1)))
   }
 
   private func failed(_ answer: APIAnswer, _ job: SendJob) -> SendStep {

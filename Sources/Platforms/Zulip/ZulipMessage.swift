@@ -56,7 +56,7 @@ struct ZulipMessage {
     let seconds = try message.number("timestamp").flatMap { Int64(exactly: $0.rounded(.down)) }
     let sender = try message.requiredID("sender_id")
     let isOwn = sender == own
-    return InboundMessage(
+    var said = InboundMessage(
       conversation: try conversation(), externalID: try message.requiredID("id"),
       direction: isOwn ? .outbound : .inbound,
       sender: Person(
@@ -66,6 +66,8 @@ struct ZulipMessage {
       threadID: isStream ? try message.text("subject").flatMap { MessageText.name($0) } : nil,
       details: details.isEmpty ? nil : .object(details),
       sentAt: seconds.map { Timestamp(seconds: $0).clamped } ?? receivedAt, status: isOwn ? .sent : nil)
+    if isOwn { said.written = said.text.map { ZulipText.written($0) } }
+    return said
   }
 
   /// A message of a list, with its edit and its reactions as they stand.

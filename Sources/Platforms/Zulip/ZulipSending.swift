@@ -19,7 +19,8 @@ extension ZulipPlatform: SendingPlatform {
     switch action {
     case .message(let message) where message.files.count > Self.filesMax:
       return SendRefusal(.invalidContent, "a message has \(Self.filesMax) files at most")
-    case .react(_, let emoji, _): return EmojiName.refusal(emoji, displayName)
+    case .react(_, let emoji, _) where ZulipEmoji.name(emoji) == nil:
+      return EmojiName.refusal(emoji, displayName)
     default: return nil
     }
   }
@@ -40,7 +41,7 @@ extension ZulipPlatform: SendingPlatform {
     case .delete(let id): return single("DELETE", "messages/\(APIRequest.element(id))", nil, job, answers)
     case .react(let id, let emoji, let isSet):
       let path = "messages/\(APIRequest.element(id))/reactions"
-      let name = EmojiName.name(emoji) ?? emoji
+      let name = ZulipEmoji.name(emoji) ?? emoji
       guard isSet else {
         return single("DELETE", path + "?" + "emoji_name=\(APIRequest.element(name))", nil, job, answers)
       }
@@ -92,7 +93,7 @@ extension ZulipPlatform: SendingPlatform {
     guard let people = Self.people(job.conversation.externalID) else {
       return [
         ("op", operation), ("type", "stream"), ("stream_id", job.conversation.externalID),
-        ("topic", Self.noTopic),
+        ("topic", job.lastInboundThreadID.flatMap { $0.isEmpty ? nil : $0 } ?? Self.noTopic),
       ]
     }
     return [("op", operation), ("to", ZulipAPI.json(.array(people)))]
@@ -108,7 +109,7 @@ extension ZulipPlatform: SendingPlatform {
       guard let address = answer.json?["url"]?.string ?? answer.json?["uri"]?.string else {
         return .failed(.unreadable("address of a file"))
       }
-      links.append("[\(Self.label(file.name))](\(address))")
+      links.append(ZulipText.link(file.name, address))
     }
     var rest = answers.dropFirst(message.files.count)
     var parts = ([message.text].compactMap { $0 } + links).filter { !$0.isEmpty }
@@ -120,7 +121,8 @@ extension ZulipPlatform: SendingPlatform {
       }
       let quoted = answer.json?["message"]
       topic = topic ?? quoted?["subject"]?.string
-      parts.insert(Self.quote(quoted, target, job), at: 0)
+      parts.insert(
+        ZulipText.quote(quoted, target, server: job.secrets.server(ZulipAPI.serverField) ?? ""), at: 0)
     }
     // Many organizations want every message under a topic: without another it is the one last spoken of.
     topic = topic ?? job.lastInboundThreadID
@@ -155,20 +157,5 @@ extension ZulipPlatform: SendingPlatform {
       "POST", ZulipAPI.address("user_uploads", job.secrets), body: .multipart([part]), timeoutSeconds: 120,
       isRepeatable: true)
     return ZulipAPI.authorised(request, job.secrets)
-  }
-
-  private static func label(_ name: String) -> String {
-    String(name.filter { !"[]\n".contains($0) })
-  }
-
-  /// With a fence that is longer than any in what is quoted.
-  private static func quote(_ message: JSONValue?, _ id: String, _ job: SendJob) -> String {
-    let content = message?["content"]?.string ?? ""
-    let name = message?["sender_full_name"]?.string ?? ""
-    let sender = message?["sender_id"]?.identifier ?? ""
-    var fence = "```"
-    while content.contains(fence) { fence += "`" }
-    let link = (job.secrets.server(ZulipAPI.serverField) ?? "") + "/#narrow/near/\(id)"
-    return "@_**\(name)|\(sender)** [said](\(link)):\n\(fence)quote\n\(content)\n\(fence)"
   }
 }

@@ -166,6 +166,8 @@ class Contract:
     # Whether the other side is shown that somebody types, and what was read.
     has_typing = False
     has_receipts = False
+    # Whether what is answered has a thread, by its first message.
+    has_threads = False
     # Whether what is answered is asked for before.
     has_reply_steps = False
     # Cases of what the catalogue says, and this kind of conversation has not.

@@ -19,7 +19,7 @@ THREAD = f"{SPACE}/threads/BBBB"
 AUDIENCE = "1234567890"
 ACCOUNT = "hub@project.iam.gserviceaccount.com"
 MESSAGE = obj(
-    text=string(4096),
+    text=string(32_000),
     cardsV2=array(ANY),
     thread=obj(name=string(), threadKey=string()),
     fallbackText=string(),
@@ -43,7 +43,8 @@ class GoogleChat(Contract):
     has_albums = True
     place = SPACE
     inbound_id = INBOUND
-    longest = "x" * 4096
+    longest = "x" * 32_000
+    too_long = ("ж" * 16_001,)
 
     def __init__(self):
         super().__init__()
@@ -136,7 +137,7 @@ class GoogleChat(Contract):
             return 200, {}
         self.require(call.method in ("PATCH", "PUT"), self.error(405, "UNIMPLEMENTED", "no"), call.method)
         self.require(call.query == {"updateMask": "text"}, self.invalid("updateMask"), call.query)
-        body = self.checked(call, obj({"text": string(4096)}), self.invalid)
+        body = self.checked(call, obj({"text": string(32_000)}), self.invalid)
         self.edits.append((name, body["text"]))
         return 200, self.document(name, body["text"], now())
 

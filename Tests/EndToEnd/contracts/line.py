@@ -38,6 +38,7 @@ PUSH = obj(
     notificationDisabled=BOOLEAN,
     customAggregationUnits=array(string(30), 1),
 )
+READ = obj({"markAsReadToken": string()})
 LOADING = obj({"chatId": string()}, loadingSeconds={"enum": list(range(5, 65, 5))})
 
 
@@ -45,11 +46,11 @@ class Line(Contract):
     platform = "line"
     does_once = True
     has_typing = True
+    has_receipts = True
     files = "url"
     has_albums = True
     place = USER
     inbound_id = "444573844083572737"
-    reply_extras = {"platform": {"quoteToken": "q3Plxr4AgKd"}}
     longest = "x" * 5000
 
     def __init__(self):
@@ -72,7 +73,13 @@ class Line(Contract):
             "source": {"type": "user", "userId": USER},
             "webhookEventId": "01FZ74A0TDDPYRVKNK77XKC001",
             "deliveryContext": {"isRedelivery": False},
-            "message": {"id": self.inbound_id, "type": "text", "quoteToken": "q3Plxr4AgKd", "text": "hello"},
+            "message": {
+                "id": self.inbound_id,
+                "type": "text",
+                "quoteToken": "q3Plxr4AgKd",
+                "markAsReadToken": "30yhdy232",
+                "text": "hello",
+            },
         }
         body = compact({"destination": "Uaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "events": [event]})
         digest = hmac.new(self.secret.encode(), body, hashlib.sha256).digest()
@@ -118,6 +125,11 @@ class Line(Contract):
             self.checked(call, LOADING, self.invalid)
             self.typed.append(True)
             return 202, {}
+        if call.path == "/v2/bot/chat/markAsRead":
+            body = self.checked(call, READ, self.invalid)
+            self.require(body["markAsReadToken"] == "30yhdy232", self.invalid("markAsReadToken"), body)
+            self.seen.append(self.inbound_id)
+            return 200, {}
         self.require(call.path == "/v2/bot/message/push", (404, {"message": "Not found"}), call.path)
         return self.push(call)
 

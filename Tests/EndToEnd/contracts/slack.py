@@ -1,5 +1,7 @@
 """Slack's Web API: https://docs.slack.dev/reference/methods and https://docs.slack.dev/apis/web-api."""
 
+import html
+import re
 import secrets
 import time
 
@@ -53,6 +55,7 @@ class Slack(Contract):
     has_steps = True
     has_second_step = True
     has_echo = True
+    has_threads = True
     place = CHANNEL
     longest = "x" * 40_000
 
@@ -144,6 +147,9 @@ class Slack(Contract):
         body = self.read(call, BODIES[method])
         place = body.get("channel", body.get("channel_id"))
         self.require(place == CHANNEL, self.error("channel_not_found"), place)
+        for name in ("text", "initial_comment"):
+            if name in body:
+                body[name] = self.plain(body[name])
         return getattr(self, method.replace(".", "_"))(call, body)
 
     def read(self, call, schema):
@@ -159,6 +165,14 @@ class Slack(Contract):
         self.require(kind == "application/x-www-form-urlencoded", self.error("invalid_form_data"), kind)
         self.require(fault_of(schema, call.form) is None, bad, call.form)
         return call.form
+
+    def plain(self, text):
+        """As people see it. What is no mark has to be written out."""
+        rest = re.sub(r"<(@[A-Z0-9]+|#[A-Z0-9]+|![a-z^]+|https?:[^<>\n]+|mailto:[^<>\n]+)(\|[^<>\n]*)?>", "", text)
+        self.require(
+            not re.search(r"[<>]|&(?!amp;|lt;|gt;)", rest), self.error("invalid_arguments"), f"not escaped: {text}"
+        )
+        return html.unescape(text)
 
     def authorise(self, call):
         self.refuse_if(self.is_revoked, self.unauthorised())
@@ -341,7 +355,7 @@ class RotatingSlack(Slack):
 class ThreadedSlack(Slack):
     """What is answered is an answer itself."""
 
-    only = frozenset({"reply", "attachment", "edit", "deletion"})
+    only = frozenset({"reply", "own_answer", "attachment", "edit", "deletion"})
 
     def __init__(self):
         super().__init__()

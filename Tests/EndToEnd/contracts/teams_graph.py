@@ -325,7 +325,8 @@ class TeamsGraph(Contract):
 class TeamsGraphChannel(TeamsGraph):
     """A channel. The message that came is an answer in a thread: what answers it goes into the same one."""
 
-    only = frozenset({"text", "reply", "attachment", "refused", "swallowed", "echoed"})
+    only = frozenset({"text", "reply", "own_answer", "attachment", "refused", "swallowed", "echoed"})
+    has_threads = True
     place = CHANNEL
 
     def __init__(self):
@@ -357,6 +358,16 @@ class TeamsGraphChannel(TeamsGraph):
         place = f"/v1.0/teams/{TEAM}/channels/{CHANNEL}/messages"
         path = unquote(call.path)
         threads = {place: None, f"{place}/{self.root}/replies": self.root}
+        # https://learn.microsoft.com/graph/api/chatmessage-update and .../chatmessage-softdelete: of answers by both.
+        change = re.fullmatch(re.escape(f"{place}/{self.root}/replies/") + r"(\d+)(/softDelete|)", path)
+        if change and change[1] in {made.id for made in self.made if made.reply}:
+            self.require(call.method == ("POST" if change[2] else "PATCH"), self.invalid("method"), call.method)
+            if change[2]:
+                self.deleted.append(change[1])
+            else:
+                body = self.checked(call, obj({"body": BODY}), self.invalid)["body"]
+                self.edits.append((change[1], self.plain(body)))
+            return 204, b""
         known = call.method == "POST" and path in threads
         self.require(known, self.error(404, "NotFound", "Resource not found"), f"{call.method} {path}")
         self.thread = threads[path]
