@@ -241,8 +241,12 @@ import Testing
       let answer = Dialogue.answer(["result": "success", "events": [event]])
       let own = try #require(
         try Dialogue.poller("zulip").poll(job, after: [answer]).page?.content.messages.first)
-      #expect(own.direction == .outbound && own.text == send.form["content"])
-      #expect(own.written == "look\nhere")
+      // A link that the hub put behind the words is a file again.
+      let content = send.form["content"] ?? ""
+      let link = content.firstRange(of: "\n[a.pdf](")
+      let text = try #require(own.text)
+      #expect(own.direction == .outbound && text == content[..<(link?.lowerBound ?? content.endIndex)])
+      #expect(own.attachments.count == message.files.count && own.written == "look\nhere")
     }
   }
 

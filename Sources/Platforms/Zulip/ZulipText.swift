@@ -20,7 +20,8 @@ enum ZulipText {
       "@_**\(name)|\(sender)** [said](\(server)/#narrow/near/\(id)):\n\(fence)quote\n\(content)\n\(fence)"
   }
 
-  /// The user's words alone, of a text that the hub may have made.
+  /// The user's words alone, of a text that the hub may have made. Its links are files by now: see
+  /// `ZulipUploads`.
   static func written(_ text: String) -> String {
     var lines = text.split(separator: "\n", omittingEmptySubsequences: false)[...]
     if let first = lines.first, first.hasPrefix("@_**"), first.holds("[said]("), first.hasSuffix("):"),
@@ -29,9 +30,6 @@ enum ZulipText {
       let fence = opening.dropLast("quote".count)
       let isFence = fence.count >= 3 && fence.allSatisfy { $0 == fenceMark }
       if isFence, let end = lines.dropFirst(2).firstIndex(of: fence) { lines = lines[(end + 1)...] }
-    }
-    while let last = lines.last, last.hasPrefix("["), last.hasSuffix(")"), last.holds("](/user_uploads/") {
-      lines.removeLast()
     }
     return lines.joined(separator: "\n")
   }

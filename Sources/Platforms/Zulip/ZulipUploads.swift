@@ -1,7 +1,8 @@
 import Messaging
 
 /// The uploads in a message's Markdown, `[name](/user_uploads/...)`: they are its files. One that stands in a
-/// line of its own is no part of the text; within a sentence its name stays.
+/// line of its own is no part of the text; within a sentence its name stays. What stands between fences is
+/// quoted or code and is left as it is.
 struct ZulipUploads {
   private static let mark = "](/user_uploads/"
   private static let folder = "/user_uploads/"
@@ -19,7 +20,14 @@ struct ZulipUploads {
       return
     }
     var lines: [String] = []
+    var fence: Substring?
     for line in markdown.split(separator: "\n", omittingEmptySubsequences: false) {
+      if let open = fence {
+        if line == open { fence = nil }
+        lines.append(String(line))
+        continue
+      }
+      fence = Self.fence(line)
       let known = files.count
       let (words, names) = read(line)
       let isAlone = files.count > known && words.allSatisfy(\.isWhitespace)
@@ -28,6 +36,13 @@ struct ZulipUploads {
     while lines.last?.allSatisfy(\.isWhitespace) == true { lines.removeLast() }
     let joined = lines.joined(separator: "\n")
     text = joined.isEmpty ? nil : joined
+  }
+
+  /// What opens a block, at least three marks, which a line of the same ends.
+  private static func fence(_ line: Substring) -> Substring? {
+    guard let mark = line.first, mark == "`" || mark == "~" else { return nil }
+    let marks = line.prefix { $0 == mark }
+    return marks.count >= 3 ? marks : nil
   }
 
   /// - Returns: the line without its uploads, and with their names instead.
