@@ -14,6 +14,7 @@ extension InboundItem {
           "id": .string(item.externalID), "kind": .string(item.kind.rawValue),
           "text": item.text.map { .string($0) }, "attachments": attachmentList(item.attachments),
           "details": item.details, "at": .string(item.editedAt.rfc3339), "order": .integer(item.order),
+          "author": item.author.map { .string($0) },
         ])
     case .delete(let item):
       members(

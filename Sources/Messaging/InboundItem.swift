@@ -38,10 +38,14 @@ package struct MessageEdit: Sendable, Hashable {
   package var details: JSONValue?
   package var editedAt: Timestamp
   package var order: Int64
+  /// Who edits, where the platform passes on edits by anybody: one by another than the message's sender is
+  /// none. nil: the platform sees to it.
+  package var author: String?
 
   package init(
     conversation: ConversationRef, externalID: String, kind: MessageKind, text: String?,
-    attachments: [Attachment] = [], details: JSONValue? = nil, editedAt: Timestamp, order: Int64 = 0
+    attachments: [Attachment] = [], details: JSONValue? = nil, editedAt: Timestamp, order: Int64 = 0,
+    author: String? = nil
   ) {
     self.conversation = conversation
     self.externalID = externalID
@@ -51,6 +55,7 @@ package struct MessageEdit: Sendable, Hashable {
     self.details = details
     self.editedAt = editedAt
     self.order = order
+    self.author = author
   }
 }
 

@@ -102,14 +102,15 @@ enum ItemJSON {
 
   private static func change(_ edit: MessageEdit) -> Change {
     // An edit is the whole new content, so every member is written.
-    Change(
+    var body: [String: JSONValue] = [
+      "text": edit.text.map { .string($0) } ?? .null, "kind": .string(edit.kind.rawValue),
+      "attachments": .array(edit.attachments.map(attachment)), "details": edit.details ?? .null,
+      "preview": .string(Preview.text(kind: edit.kind, text: edit.text, attachments: edit.attachments)),
+    ]
+    body["author"] = edit.author.map { .string($0) }
+    return Change(
       kind: "edit", conversation: edit.conversation.externalID, message: edit.externalID,
-      at: edit.editedAt, order: edit.order,
-      body: [
-        "text": edit.text.map { .string($0) } ?? .null, "kind": .string(edit.kind.rawValue),
-        "attachments": .array(edit.attachments.map(attachment)), "details": edit.details ?? .null,
-        "preview": .string(Preview.text(kind: edit.kind, text: edit.text, attachments: edit.attachments)),
-      ])
+      at: edit.editedAt, order: edit.order, body: .object(body))
   }
 
   private static func changes(_ deletion: MessageDeletion) -> [Change] {

@@ -129,12 +129,13 @@ struct MatrixEvent {
     let content = try content.object("m.new_content") ?? content
     let read = try MatrixContent(content, isSticker: false)
     let rest = content.rest(without: Self.mapped.union(read.members))
+    let sender = try reader.requiredID("sender")
     return .edit(
       MessageEdit(
         conversation: try room(),
         externalID: try reader.required("m.relates_to", relation).requiredID("event_id"),
         kind: read.kind, text: read.text, attachments: read.attachments, details: read.details(rest),
-        editedAt: try at()))
+        editedAt: try at(), author: isOwn(sender) ? nil : sender))
   }
 
   private func plain(_ kind: MessageKind, _ words: String?) throws(NormaliseError) -> InboundMessage {

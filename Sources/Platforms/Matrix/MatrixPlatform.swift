@@ -11,7 +11,7 @@ import Security
 struct MatrixPlatform: Platform {
   let name: PlatformName = "matrix"
   let displayName = "Matrix"
-  let parserVersion = 1
+  let parserVersion = 2
   let capabilities = ConversationCapabilities(
     canReply: true, canReact: true, canEdit: true, canDelete: true, canAttach: true, canQuote: true,
     hasReceipts: true, canMarkRead: true, hasTyping: true,
