@@ -5,6 +5,7 @@ signatures of the platforms, the event log. Each hub listens on a port of its ow
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -51,8 +52,17 @@ def free_port():
                 continue
 
 
+def forget_dead_clocks():
+    """Removes what libfaketime left of processes that were killed: the next one of that number would not start."""
+    for file in Path("/dev/shm").glob("*faketime_s*_*"):
+        if not Path("/proc", file.name.rsplit("_", 1)[1]).exists():
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
 def stopped_clock(seconds):
     """An environment in which the wall clock stands at this moment and the monotonic one goes on (libfaketime)."""
+    forget_dead_clocks()
     return {
         "LD_PRELOAD": "/usr/$LIB/faketime/libfaketimeMT.so.1",
         "FAKETIME": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)),
